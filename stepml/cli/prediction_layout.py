@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stepml.cli.errors import BadInputError
 from stepml.cli.kept_columns import column_index
+from stepml.cli.prediction_order import Order, with_table
 from stepml.cli.prediction_source import Source
 from stepml.job.conversion import converted
 from stepml.job.errors import EmptyDataError, InvalidDataError
@@ -18,7 +19,7 @@ from stepml.ml.data.formats import FORMATS, format_of_file
 from stepml.ml.data.formats.base import DataFormat
 from stepml.ml.data.formats.columns import names_shown
 from stepml.ml.data.formats.row_shapes import shape_note
-from stepml.ml.data.table import Table, TableSettings
+from stepml.ml.data.table import TableSettings
 from stepml.trained.columns import column_order
 
 if TYPE_CHECKING:
@@ -39,14 +40,6 @@ class GivenFormat:
     label: str | None = None  # name or index
     has_label: bool | None = None
     keep: tuple[str, ...] = ()  # names or indices of columns to copy
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """The places in rows of the data of the numbers and levels of the model; None: the same."""
-
-    numbers: list[int] | None = None
-    levels: list[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +110,7 @@ class _Finder:
         """Return rows of columns, one of which may be the label."""
         asked = self._asked(has_label=False, header=self._header())
         reader, objects = self.source.reader, self.source.objects
-        layout = sniff(reader, objects, asked)
-        layout = self._format.complete(reader, objects, layout)
+        layout = self._completed(sniff(reader, objects, asked))
         layout = self._without_validation(layout)
         column, *assumed = self._label(layout)
         layout = replace(layout, label_column=column, label=None, unlabelled=True)
@@ -128,6 +120,21 @@ class _Finder:
         found, order = self._numbers(layout) if table is None else self._table(layout, table)
         notes = self._format.review(reader, objects, found, asked)
         return self._rows(found, order, *assumed, *left_out, *map(self.source.named_in, notes))
+
+    def _completed(self, layout: Layout) -> Layout:
+        """Return the layout with the names of its columns, whatever the type of those beside."""
+
+        def complete(settings: TableSettings | None) -> Layout:
+            given = replace(layout, settings=settings)
+            found = self._format.complete(self.source.reader, self.source.objects, given)
+            return replace(found, table=None)
+
+        if layout.settings is None or not self._expected:
+            return complete(layout.settings)
+        try:
+            return complete(replace(_NUMBERS, use=tuple(self._expected)))
+        except InvalidDataError:  # a column is missing, which is said with more words below
+            return complete(layout.settings)
 
     def _numbers(self, layout: Layout) -> tuple[Layout, Order]:
         """Return the layout of rows whose columns of features are all numbers."""
@@ -146,20 +153,7 @@ class _Finder:
         own = [at for at in range(layout.n_columns) if at not in others]
         self._require_features(len(own))
         places = self._places([layout.column_names[at] for at in own] if layout.header else [])
-        columns = [
-            replace(column, column=own[number if places is None else places[number]])
-            for number, column in enumerate(model.columns)
-        ]
-        table = Table(tuple(sorted(columns, key=lambda each: each.column)))
-        kinds = [[each for each in columns if each.is_category is are] for are in (False, True)]
-        numbers, levels = (
-            [there.index(each) for each in here]
-            for here, there in zip(kinds, (table.numbers, table.categories), strict=True)
-        )
-        is_general = layout.is_general or any(each.kind != "number" for each in columns)
-        found = replace(layout, table=table, n_features=None, is_general=is_general)
-        fine = tuple(numbers[number] for number in model.fine)
-        return replace(found, fine=fine), Order(numbers, levels)
+        return with_table(layout, model, own if places is None else [own[each] for each in places])
 
     def _without_others(self, layout: Layout) -> tuple[Any, ...]:
         """Leave out columns that are no features of the model, and say which."""

@@ -10,7 +10,8 @@ import numpy as np
 
 from stepml.cli.kept_columns import KeptColumns, kept_columns
 from stepml.cli.prediction_files import Column
-from stepml.cli.prediction_layout import GivenFormat, Order, find_layout
+from stepml.cli.prediction_layout import GivenFormat, find_layout
+from stepml.cli.prediction_order import Order
 from stepml.cli.prediction_source import Source
 from stepml.job.errors import InvalidDataError
 from stepml.ml.class_names import ClassNames

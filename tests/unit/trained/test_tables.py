@@ -147,6 +147,51 @@ def test_files_and_frames_have_the_same_predictions(
     assert document["metrics"]["accuracy"] > 0.7
 
 
+VARIANTS: dict[str, Any] = {
+    "plain": lambda frame: frame,
+    "other order": lambda frame: frame[frame.columns[::-1]],
+    "categories": lambda frame: frame.astype({"color": "category", "tag": "category"}),
+    "lists beside": lambda frame: frame.assign(other=[[1, 2]] * len(frame)),
+    "numbers as decimals": lambda frame: frame.assign(
+        size=frame["size"].astype(pd.ArrowDtype(pa.decimal128(25, 1)))
+    ),
+    "zones": lambda frame: frame.assign(since=frame.since.dt.tz_localize("UTC")),
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_parquet_and_frames_have_the_same_predictions(
+    variant: str, folder: Path, model: TrainedModel, tmp_path: Path
+) -> None:
+    frame = people()
+    path, out = tmp_path / "rows.parquet", tmp_path / "out.parquet"
+    VARIANTS[variant](frame).to_parquet(path, index=False)
+
+    result = CliRunner().invoke(
+        app, ["predict", str(folder), str(path), "--keep", "since", "--out", str(out)]
+    )
+
+    assert result.exit_code == 0, result.output
+    table = pd.read_parquet(out)
+    assert table["since"].dtype.kind == "M"
+    assert table["prediction"].tolist() == model.predict(features()).tolist()
+    assert np.allclose(table["probability_yes"], model.predict_proba(features())[:, 1], atol=1e-6)
+    assert f"accuracy {model.score(features(), frame['label']):.4f}" in result.stderr
+
+
+def test_a_model_of_parquet_predicts_the_same_as_one_of_text(model: TrainedModel) -> None:
+    content = people().to_parquet(index=False)
+    settings = {"label": "label", "columns": COLUMNS, "encode": ENCODE, "hash_width": 16}
+    job = job_on(content, "rows.parquet", data=settings, model={"name": "logistic_regression"})
+    run(job)
+
+    other = model_of(job)
+
+    assert list(other.feature_names_out_) == list(model.feature_names_out_)
+    found = other.predict_proba(features())
+    assert np.allclose(found, model.predict_proba(features()), atol=0.02)
+
+
 def test_the_label_and_the_dropped_columns_may_be_absent(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     features().head(5).to_csv(path, index=False)
