@@ -14,6 +14,7 @@ from stepml.job.models import MODELS
 from stepml.job.places import bucket_and_key, is_absolute
 from stepml.job.spec import Data, JobSpec, Validation
 from stepml.job.spec_base import Label, listed, parse_labels, require_choice, tag
+from stepml.job.text_checks import TEXT_CHECKS
 
 
 def contradictions(spec: JobSpec) -> list[str]:
@@ -220,6 +221,7 @@ def _require_format(what: str, data: Data, has_it: Callable[[FormatFacts], bool]
 
 _CHECKS: tuple[Callable[[JobSpec], None], ...] = (
     *ALGORITHM_CHECKS,
+    *TEXT_CHECKS,
     _check_model,
     _check_code,
     _check_data,

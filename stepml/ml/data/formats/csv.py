@@ -78,7 +78,9 @@ class Csv(TextFormat):
         cells = FirstCells(rows, [each.telling_values for each in source.path])
         layout = with_label_kind(layout, cells, source)
         layout = with_types(first.data, layout, cells, source)
-        is_quoted = any(b'"' in line for line in first.lines[int(header) :])
+        dialect = first.dialect
+        # Numbers with delimiters in them are quoted.
+        is_quoted = dialect.has_quotes or first.delimiter in (dialect.decimal, dialect.thousands)
         is_quoted |= have_quotes(source.path, first.delimiter)
         return replace(layout, is_general=layout.is_general or is_quoted)
 
