@@ -63,6 +63,12 @@ def label_text(label: Label) -> str:
     return str(int(number)) if number.is_integer() and abs(number) < 1e16 else repr(number)
 
 
+def label_shown(label: Label) -> str:
+    """Return ``label`` for a list in a message: text with commas or quotes is quoted."""
+    text = label_text(label)
+    return repr(text) if isinstance(label, str) and set(text) & set(",;:\"'") else text
+
+
 def parse_labels(
     texts: Iterable[str],
     as_label: Callable[[str], Label],
