@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stepml.job.spec_base import Label, label_text
-from stepml.ml.artifact import Artifact
+from stepml.job.spec_base import Label
 from stepml.ml.class_names import NUMBERS as NUMBERS_ALONE
 from stepml.ml.class_names import ClassNames
-from stepml.ml.matrices import Floats, Floats64, Matrix
+from stepml.ml.matrices import Floats, Floats64
 from stepml.ml.models import KMeans, NeuralNetwork
 from stepml.ml.models.base import Array, WithProbabilities
 from stepml.ml.models.classifiers import BinaryClassifier
@@ -26,18 +24,16 @@ from stepml.trained.kinds import (
     of_modules,
     of_probabilities,
 )
-from stepml.trained.labels import class_labels
-from stepml.trained.model_table import ModelTable
+from stepml.trained.labels import class_labels, require_labels
+from stepml.trained.model_columns import ModelOfColumns
 from stepml.trained.modules import linear_module
 from stepml.trained.numbers import NUMBERS, vector
-from stepml.trained.preparation import Preparation
-from stepml.trained.rows import dense
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
 
-class TrainedModel(FittedEstimator):
+class TrainedModel(ModelOfColumns, FittedEstimator):
     """A trained model, which scikit-learn accepts as a fitted estimator.
 
     Every ``X`` is an array of any real type, nested lists, a table of pandas, polars or pyarrow, or
@@ -71,17 +67,6 @@ class TrainedModel(FittedEstimator):
     cluster_centers_ : array of shape (n_clusters, n_features)
         Of k-means, in the space of prepared features.
     """
-
-    def __init__(self, artifact: Artifact) -> None:
-        self.card = artifact.card
-        self._model = artifact.model
-        self._w = artifact.parameters
-        self._preparation = Preparation(artifact)
-        self.n_features_in_ = self._preparation.n_columns
-        self.n_features_out_ = self._preparation.n_features
-
-    def __repr__(self) -> str:
-        return f"<{self._name} of {self.n_features_in_} features, job {self.card.get('job_id')!r}>"
 
     def predict(self, X: Any) -> Array:
         """Return the label, number or cluster of each row, an array of shape (n_samples,)."""
@@ -190,7 +175,8 @@ class TrainedModel(FittedEstimator):
         weights = scores.weights_of(sample_weight, len(labels))
         if not is_classifier:
             return scores.r2(predicted, labels, weights)
-        self._require_raw(labels)
+        if self._is_one_against_rest:
+            require_labels(labels, self.card["positive_class"])
         return scores.accuracy(predicted, self.expected(labels), weights)
 
     def expected(self, y: Any) -> Array:
@@ -219,51 +205,10 @@ class TrainedModel(FittedEstimator):
         return int(self.card["epoch"])
 
     @property
-    def table(self) -> ModelTable | None:
-        """The columns of the data, if they are not all numbers."""
-        return self._preparation.table
-
-    @property
-    def fine_features(self) -> list[int]:
-        """The features that are centred in float64, because float32 has too few digits for them."""
-        return list(self._preparation.fine)
-
-    @property
-    def image_shape(self) -> tuple[int, ...]:
-        """The shape of a row, (channels, height, width), if it is an image; otherwise empty."""
-        return self._model.image_shape
-
-    @property
     def classes_(self) -> Array:
         of_classifiers(self, "classes_")
         assert isinstance(self._model, Classifier)
         return self._names.array(np.array(self._model.classes, np.float32))
-
-    @property
-    def feature_names_in_(self) -> Array:
-        return _named("feature_names_in_", self._preparation.column_names)
-
-    @property
-    def feature_names_out_(self) -> Array:
-        self.feature_names_in_  # noqa: B018 (it is missing as well)
-        return _named("feature_names_out_", self._preparation.feature_names)
-
-    @property
-    def pipeline_(self) -> dict[str, Any]:
-        """What became of the columns of the data, as JSON; only of models of tables."""
-        if "pipeline" not in self.card:
-            raise AttributeError("pipeline_: the data of this model are no table with columns")
-        return dict(self.card["pipeline"])
-
-    def prepare(self, X: Any) -> Floats:
-        """Return the features that the model learnt: encoded, filled in and scaled.
-
-        Returns
-        -------
-        array of shape (n_samples, n_features_out)
-            In the order of ``feature_names_out_``. The models' parameters apply to them.
-        """
-        return np.concatenate([dense(block) for block in self._preparation.blocks(X)])
 
     @property
     def coef_(self) -> Floats64:
@@ -296,10 +241,6 @@ class TrainedModel(FittedEstimator):
             both = [self._of_classes(each) for each in both]
         coefficients, intercepts = both
         return coefficients.reshape(-1, self.n_features_out_), intercepts.reshape(-1)
-
-    @property
-    def _name(self) -> str:
-        return str(self.card["model"])
 
     @property
     def _is_one_against_rest(self) -> bool:
@@ -348,19 +289,6 @@ class TrainedModel(FittedEstimator):
             allow_nan=self._preparation.fills,
         )
 
-    def _require_raw(self, labels: Array) -> None:
-        """Refuse values of `predict` in place of the data's labels."""
-        if not self._is_one_against_rest or labels.dtype.kind == "b":
-            return
-        positive = label_text(self.card["positive_class"])
-        if positive not in ("0", "1") and {"0", "1"} == {
-            *map(label_text, np.unique(labels).tolist())
-        }:
-            raise ValueError(
-                "expected the labels of the data, got only 0 and 1, and neither is the learnt "
-                f"class {positive}; pass y == {positive}, or bools"
-            )
-
     def _inertia(self, X: Any, sample_weight: Any) -> float:
         assert isinstance(self._model, KMeans)
         if sample_weight is not None:
@@ -369,13 +297,3 @@ class TrainedModel(FittedEstimator):
             return float(squares @ weights)
         blocks = (block for block in self._preparation.blocks(X) if len(block))
         return sum(self._model.accumulate(self._w, block).inertia for block in blocks)
-
-    def _of_blocks(self, function: Callable[[Floats, Matrix], Array], X: Any) -> Array:
-        blocks = self._preparation.blocks(X)
-        return np.concatenate([function(self._w, block) for block in blocks])
-
-
-def _named(attribute: str, names: list[str]) -> Array:
-    if not names:
-        raise AttributeError(f"{attribute}: the data of this model had no names")
-    return np.array(names, dtype=object)
