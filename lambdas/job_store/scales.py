@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from lambdas.job_store.plans import TrainingPlan
-from stepml.ml.data import Manifest, Moments, Scale, Shard, scale_of
-from stepml.ml.data.treatments import treatments_of
-from stepml.ml.data.uninformative import say_nothing
+from stepml.ml.data import Manifest, Moments, Scale, Shard
+from stepml.ml.job_scale import scale_for
 
 
 def has_scale(plan: TrainingPlan) -> bool:
@@ -41,14 +39,4 @@ def learnt_scale(
     """
     if not has_scale(plan):
         return None
-    treatments = treatments_of(plan.spec.data, manifest.layout, manifest.encoder)
-    left_out = None
-    if plan.spec.data.drops_uninformative:
-        numbers = manifest.named_features.are_scaled()
-        left_out = say_nothing(moments, manifest.n_rows, numbers, lambda: sample().X)
-    return scale_of(
-        moments,
-        replace(treatments, left_out=left_out),
-        sparse=plan.matrix == "sparse",
-        sample=sample,
-    )
+    return scale_for(plan.spec, manifest, moments, sample, sparse=plan.matrix == "sparse")

@@ -62,7 +62,8 @@ def review_table(first: FirstLines, layout: Layout, source: SourceFormat) -> lis
     if found is Header.BY_EVIDENCE:
         notes.append(f"line 1, {line!r}, is a header; data.header false makes it a row")
     rows = table[1:] if layout.header else table
-    if layout.label_column != 0 and layout.n_columns > 1 and _counts(rows):
+    is_feature = any(each.column == 0 for each in layout.raw_columns)
+    if is_feature and layout.n_columns > 1 and _counts(rows):
         notes.append(f"{layout.column_title(0)} counts the rows; an index is no feature")
     return notes
 
