@@ -12,14 +12,16 @@ from stepml.cli.errors import BadInputError
 from stepml.job.conversion import converted
 from stepml.job.explanations import mistakes
 from stepml.job.spec import Data, JobSpec
+from stepml.job.spec_base import listed
 
 _FIELD = "data."
 
 
-def data_with(data: Data, settings: Sequence[str]) -> Data:
+def data_with(data: Data, settings: Sequence[str], allowed: Sequence[str] | None = None) -> Data:
     """Return ``data`` with the fields of ``settings``, each ``FIELD=VALUE``.
 
-    A value is JSON, or a string without quotes if it is none.
+    A value is JSON, or a string without quotes if it is none. Only ``allowed`` fields may be given;
+    None: all.
 
     Raises
     ------
@@ -29,6 +31,9 @@ def data_with(data: Data, settings: Sequence[str]) -> Data:
     given = dict(map(_parsed, settings))
     if not given:
         return data
+    strange = [name for name in given if allowed is not None and name not in allowed]
+    if allowed is not None and strange:
+        raise BadInputError(f"--set: expected {listed(tuple(allowed))}, got {strange[0]!r}")
     document = {"data": {"uri": data.uri, **given}}
     found = [each for each in mistakes(document, JobSpec) if each.startswith("data")]
     if found:

@@ -29,7 +29,7 @@ from stepml.job.formats import FORMATS, Format
 from stepml.job.spec_base import label_text, listed
 
 if TYPE_CHECKING:
-    from stepml.cli.prediction_layout import GivenFormat
+    from stepml.cli.given_format import GivenFormat
     from stepml.cli.prediction_rows import PredictionRows
     from stepml.cli.prediction_source import Source
     from stepml.cli.prediction_table import Results
@@ -72,6 +72,14 @@ def predict(
         typer.Option(metavar="NAME_OR_INDEX", help="The label's column. Default: the job's."),
     ] = None,
     no_label: Annotated[bool, typer.Option("--no-label", help="All columns are features.")] = False,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="FIELD=VALUE",
+            help="Another field of a job's data that says how text is written, such as decimal=,",
+        ),
+    ] = None,
     keep: Annotated[
         list[str] | None,
         typer.Option(
@@ -105,7 +113,7 @@ def predict(
     If rows have labels, the quality of their predictions is shown as well. Columns that are no
     features of the model are left out.
     """
-    from stepml.cli.prediction_layout import GivenFormat
+    from stepml.cli.given_format import GivenFormat
 
     if label is not None and no_label:
         raise BadInputError("--label and --no-label exclude each other; give one of them")
@@ -115,7 +123,8 @@ def predict(
     if out is not None and out.is_file() and Path(data).exists() and out.samefile(data):
         raise BadInputError(f"--out: expected another file than that of the rows, got {str(out)!r}")
     has_label = False if no_label else (True if label is not None else None)
-    given = GivenFormat(format, header, label, has_label, tuple(dict.fromkeys(keep or ())))
+    kept = tuple(dict.fromkeys(keep or ()))
+    given = GivenFormat(format, header, label, has_label, kept, tuple(settings or ()))
     kind = kind_of(out, out_format)
     target = Target.chosen(local, endpoint_url, stack, profile, region)
     output = Output(as_json)

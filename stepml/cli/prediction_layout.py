@@ -7,15 +7,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from stepml.cli.errors import BadInputError
+from stepml.cli.given_format import ALL_NUMBERS, GivenFormat, asked_format, format_of
 from stepml.cli.kept_columns import column_index
 from stepml.cli.prediction_order import Order, with_table
 from stepml.cli.prediction_source import Source
-from stepml.job.conversion import converted
 from stepml.job.errors import EmptyDataError, InvalidDataError
 from stepml.job.formats import FORMATS as FACTS
-from stepml.job.spec import Data
 from stepml.ml.data import Layout, SourceFormat, sniff
-from stepml.ml.data.formats import FORMATS, format_of_file
+from stepml.ml.data.formats import FORMATS
 from stepml.ml.data.formats.base import DataFormat
 from stepml.ml.data.formats.columns import names_shown
 from stepml.ml.data.formats.row_shapes import shape_note
@@ -27,19 +26,7 @@ if TYPE_CHECKING:
     from stepml.trained_model import TrainedModel
 
 
-# The model says what the columns are, not the rows to predict.
-_NUMBERS = TableSettings(types=(("*", "number"),))
-
-
-@dataclass(frozen=True, slots=True)
-class GivenFormat:
-    """The format of the data, as given on the command line."""
-
-    format: str | None = None
-    header: bool | None = None
-    label: str | None = None  # name or index
-    has_label: bool | None = None
-    keep: tuple[str, ...] = ()  # names or indices of columns to copy
+_OF_FUNCTIONS = "one function reads an object"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +47,7 @@ def find_layout(source: Source, model: TrainedModel, given: GivenFormat) -> Foun
         They do not have the given format, or the features of the model.
     """
     data: dict[str, Any] = model.card["job"]["data"]
-    format = given.format or _format_of(source) or str(data["format"])  # noqa: A001
+    format = given.format or format_of(source) or str(data["format"])  # noqa: A001
     find = _Finder(source, model, given, format, data)
     places = {"column": find.columns, "first": find.labels_first, "apart": find.arrays}
     return places[FACTS[format].label]()
@@ -119,6 +106,7 @@ class _Finder:
         table = self.model.table
         found, order = self._numbers(layout) if table is None else self._table(layout, table)
         notes = self._format.review(reader, objects, found, asked)
+        notes = [each for each in notes if not each.startswith(_OF_FUNCTIONS)]
         return self._rows(found, order, *assumed, *left_out, *map(self.source.named_in, notes))
 
     def _completed(self, layout: Layout) -> Layout:
@@ -132,7 +120,7 @@ class _Finder:
         if layout.settings is None or not self._expected:
             return complete(layout.settings)
         try:
-            return complete(replace(_NUMBERS, use=tuple(self._expected)))
+            return complete(replace(ALL_NUMBERS, use=tuple(self._expected)))
         except InvalidDataError:  # a column is missing, which is said with more words below
             return complete(layout.settings)
 
@@ -162,10 +150,11 @@ class _Finder:
             return (layout,)
         others = layout.other_columns
         surplus = [at for at, name in enumerate(names) if name not in expected and at not in others]
-        if not surplus:
+        layout = replace(layout, ignored=tuple(surplus))
+        strange = [names[at] for at in surplus if names[at] not in self.model.dropped_columns]
+        if not strange:
             return (layout,)
-        shown = names_shown([names[at] for at in surplus])
-        return replace(layout, ignored=tuple(surplus)), f"no features, and left out: {shown}"
+        return layout, f"no features, and left out: {names_shown(strange)}"
 
     def _without_validation(self, layout: Layout) -> Layout:
         """Leave out the column that said to the job which rows validate, if it is there.
@@ -193,13 +182,7 @@ class _Finder:
         return sniff(self.source.reader, self.source.objects, self._asked(**options))
 
     def _asked(self, **options: Any) -> SourceFormat:
-        """Return the job's conventions of text and missing values, with the given ``options``."""
-        asked = SourceFormat.from_data(converted(self.data, Data))
-        missing = asked.missing if FACTS[self.format].has_missing_values else "fail"
-        plain = {"header": None, "label": None, "n_features": None, "has_label": True}
-        none = {"validates": None, "validates_after": None, "on_bad_row": "fail"}
-        asked = replace(asked, format=self.format, missing=missing, settings=_NUMBERS)
-        return replace(asked, **(plain | none | options))
+        return replace(asked_format(self.format, self.given, self.data), **options)
 
     def _header(self) -> bool | None:
         """Return whether there is a header: as given, else if line 1 names the model's features."""
@@ -286,20 +269,3 @@ class _Finder:
     @property
     def _name(self) -> str:
         return self.source.objects[0].name
-
-
-def _format_of(source: Source) -> str | None:
-    """Return the format that the objects' names tell, or None.
-
-    Raises
-    ------
-    BadInputError
-        They tell several.
-    """
-    found = {known for each in source.objects if (known := format_of_file(each.name)) is not None}
-    if len(found) > 1:
-        raise BadInputError(
-            f"--format: expected one of {', '.join(sorted(found))}, because there are files of all "
-            f"at {source.title}"
-        )
-    return next(iter(found), None)

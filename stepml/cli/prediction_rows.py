@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stepml.cli.given_format import GivenFormat
 from stepml.cli.kept_columns import KeptColumns, kept_columns
 from stepml.cli.prediction_files import Column
-from stepml.cli.prediction_layout import GivenFormat, find_layout
+from stepml.cli.prediction_layout import find_layout
 from stepml.cli.prediction_order import Order
 from stepml.cli.prediction_source import Source
 from stepml.job.errors import InvalidDataError

@@ -61,6 +61,11 @@ class ModelOfColumns:
         return self._preparation.table
 
     @property
+    def dropped_columns(self) -> list[str]:
+        """The names of columns that the job left out."""
+        return list(self._preparation.dropped)
+
+    @property
     def fine_features(self) -> list[int]:
         """The features that are centred in float64, because float32 has too few digits for them."""
         return list(self._preparation.fine)

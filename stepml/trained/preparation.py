@@ -25,6 +25,8 @@ class Preparation:
         Of the model.
     table : ModelTable or None
         The columns of the data, if they are not all numbers.
+    dropped : list of str
+        Names of columns that the job left out.
     feature_names : list of str
         Of the model; empty if the data had no names.
     image_shape : tuple of int
@@ -43,8 +45,11 @@ class Preparation:
         pipeline = _pipeline_of(artifact)
         is_plain = pipeline is None or pipeline.is_plain
         self.table = None if pipeline is None or is_plain else ModelTable(pipeline)
-        dropped = () if pipeline is None else pipeline.dropped
-        self._others = [artifact.card.get("label", ""), *dropped]  # columns beside the features
+        self.dropped = [] if pipeline is None else list(pipeline.dropped)
+        self._others = [
+            artifact.card.get("label", ""),
+            *self.dropped,
+        ]  # columns beside the features
         self.block_sizes = STANDARD
         self.scale = _scale_of(artifact)
         self.fills = self.scale is not None and not np.isnan(self.scale.fill).all()

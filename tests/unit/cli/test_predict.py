@@ -802,6 +802,24 @@ def test_every_dialect_of_text_gives_the_same(variant: str, tmp_path: Path) -> N
     assert "assumed: format csv" in stderr
 
 
+def test_text_may_be_written_in_another_way_than_in_training(tmp_path: Path) -> None:
+    it = example("linear", features=True)
+    (tmp_path / "rows.csv").write_text(text_of(it.X, names=NAMES))
+    (tmp_path / "comma.csv").write_text(
+        text_of(it.X, names=NAMES).replace(",", ";").replace(".", ",")
+    )
+    model = write(it.artifact, tmp_path / "model")
+
+    rows, _ = predicted(model, "rows.csv")
+    commas, stderr = predicted(model, "comma.csv", "--set", "decimal=,")
+
+    assert commas == rows
+    assert "columns are separated by ';'; --set delimiter says otherwise" in stderr
+    assert "not a number; give --set decimal=, if that" in refused(model, "comma.csv")
+    assert "--set: expected delimiter, " in refused(model, "rows.csv", "--set", "scale=none")
+    assert "--set: decimal: expected" in refused(model, "rows.csv", "--set", "decimal=x")
+
+
 def test_columns_of_parquet_are_kept_with_their_types(tmp_path: Path) -> None:
     it = example("linear", features=True)
     columns = dict(zip(NAMES, it.X.T, strict=True))
