@@ -271,6 +271,7 @@ def test_labels_keep_their_points_and_blanks() -> None:
     ("cells", "cure"),
     [
         (["1,5", "2,25"], "set data.decimal to ','"),
+        (["0,512", "0,125"], "set data.decimal to ','"),
         (["1,500", "2,250"], "set data.thousands to ','"),
         (["1,500.5", "2,250.25"], "set data.thousands to ','"),
         (["1.500,5", "250,25"], "set data.decimal to ',' and data.thousands to '.'"),
