@@ -204,6 +204,17 @@ def test_booleans_are_0_and_1_for_a_regression() -> None:
     np.testing.assert_array_equal(npz.coef_, plain.coef_)
 
 
+def test_large_integers_of_libsvm_are_classes() -> None:
+    def lines(labels: list[int]) -> bytes:
+        rows = zip(CODES % 2, X.a, X.b, strict=True)
+        return "".join(f"{labels[code]} 1:{a:.3f} 2:{b:.3f}\n" for code, a, b in rows).encode()
+
+    model, report = trained(lines(BIG), "libsvm", data={"standardise": False})
+    plain, _ = trained(lines([10000000, 10000001]), "libsvm", data={"standardise": False})
+    np.testing.assert_array_equal(model.coef_, plain.coef_)
+    assert model.classes_.tolist() == report.dataset.classes == BIG[:2]
+
+
 def test_kmeans_leaves_out_text() -> None:
     model, report = trained(
         content_of([f"name {n}" for n in range(3)], "csv"),

@@ -234,3 +234,12 @@ def test_labels_of_any_type_have_names() -> None:
     assert [codes.names[int(c)] if c == c else None for c in found.tolist()] == names
     of_array = LabelCodes("text").codes_of(np.array([2.5, np.nan, 1.0]))
     assert np.isnan(of_array).tolist() == [False, True, False]
+
+
+def test_a_fraction_among_large_integers_of_libsvm_is_a_bad_row() -> None:
+    text = "".join(f"{BIG[n % 2]} 1:{n}\n" for n in range(6000)) + "0.5 1:1\n"
+    store, options = MemoryObjects(x=text.encode()), {"format": "libsvm", "has_classes": True}
+    with pytest.raises(BadRowError, match=r"line 6001: the label is '0.5', not an integer within"):
+        partition(store, **options)
+    manifest = partition(store, on_bad_row="skip", **options)
+    assert (manifest.class_names, manifest.skipped_rows) == (("20180130", "20180131"), 1)
