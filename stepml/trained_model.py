@@ -120,8 +120,9 @@ class TrainedModel(ModelOfColumns, FittedEstimator):
     def module(self) -> Module:
         """Return a torch module in evaluation mode; only networks and linear models have one.
 
-        It takes rows as in the data (float64, if there are `fine_features`, else float32), which
-        its part ``preparation`` scales for the bare ``network``. The outputs, of shape
+        It takes rows as in the data (float64, if there are `fine_features`, else float32), or those
+        of `encode` if they have categories. Its part ``preparation`` fills them in and scales them
+        for the bare ``network``. The outputs, of shape
         (n_samples, n_outputs), are decision values, or predictions of a regression. Those of
         classifiers are named by the module's `classes`, the list of `output_labels`. Each call
         returns a new module. Without torch, it raises `NotAvailableError`.

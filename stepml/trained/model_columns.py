@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from stepml.ml.artifact import Artifact
-from stepml.ml.matrices import Floats, Matrix
+from stepml.ml.matrices import Floats, Floats64, Matrix
 from stepml.trained.model_table import ModelTable
 from stepml.trained.numbers import Array
 from stepml.trained.preparation import Preparation
@@ -44,6 +44,17 @@ class ModelOfColumns:
         if "pipeline" not in self.card:
             raise AttributeError("pipeline_: the data of this model are no table with columns")
         return dict(self.card["pipeline"])
+
+    def encode(self, X: Any) -> Floats | Floats64:
+        """Return the features of rows before they are filled in and scaled: the module's input.
+
+        Returns
+        -------
+        array of shape (n_samples, n_features_out)
+            In the order of ``feature_names_out_``; missing values are NaN. It is float64 if there
+            are `fine_features`, else float32.
+        """
+        return self._preparation.features(X)
 
     def prepare(self, X: Any) -> Floats:
         """Return the features that the model learnt: encoded, filled in and scaled.

@@ -11,7 +11,7 @@ import numpy as np
 from stepml.ml.artifact import Artifact
 from stepml.ml.data.pipeline import Pipeline
 from stepml.ml.data.scaling import Scale, scaled
-from stepml.ml.matrices import CsrMatrix, Floats, Floats64, Matrix
+from stepml.ml.matrices import CsrMatrix, Floats, Floats64, Matrix, dense
 from stepml.trained.model_table import ModelTable
 from stepml.trained.rows import STANDARD, Block, place_of, rows_of
 
@@ -64,6 +64,19 @@ class Preparation:
             self._require_values(known, start, title)
             yield known
             start += len(block)
+
+    def features(self, X: Any) -> Floats | Floats64:
+        """Return the features of ``X`` as they were before fills and scales, float64 if fine."""
+        blocks, _ = self._features(X)
+        dtype = np.float64 if self.fine else np.float32
+        parts = []
+        for block, remainders in blocks:
+            part: Any = dense(block).astype(dtype)
+            if remainders is not None:
+                part[:, remainders.features] += remainders.values
+            parts.append(part)
+        found: Floats | Floats64 = np.concatenate(parts)
+        return found
 
     def _features(self, X: Any) -> tuple[Iterator[Block], Callable[[int], str]]:
         """Return the features of rows in blocks, and the function that names one in messages."""

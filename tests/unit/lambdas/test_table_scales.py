@@ -61,6 +61,33 @@ def test_dense_and_sparse_shards_of_a_table_give_one_model(data: dict[str, Any])
 
 
 @pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        {"missing": {"colour": "most_frequent", "age": "median"}, "scale": {"income": "robust"}},
+        {"missing": "zero", "encode": "ordinal", "dates": ["year", "weekday"]},
+        {"missing_indicator": True, "columns": {"uninformative": "drop"}},
+    ],
+)
+def test_the_torch_module_of_a_table_prepares_its_rows_alike(data: dict[str, Any]) -> None:
+    torch = pytest.importorskip("torch")
+    days = pd.date_range("2020-01-01", periods=N_ROWS).astype(str)
+    frame = TABLE.drop(columns="y").assign(day=days, one=1)
+    job = job_on(
+        as_csv(frame.assign(y=TABLE.y)),
+        data={"label": "y", **data},
+        model={"name": "logistic_regression"},
+    )
+    run(job)
+    model = model_of(job)
+    rows = pd.concat([frame, pd.DataFrame({each: [None] for each in frame})])
+    with torch.inference_mode():
+        found = model.module()(torch.from_numpy(model.encode(rows)))
+    expected = model.decision_function(rows)
+    np.testing.assert_allclose(found.numpy().ravel(), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
     ("data", "message"),
     [
         ({"missing": {"colour": "mean"}}, "data.missing: 'colour' is a category"),
