@@ -272,8 +272,8 @@ def test_labels_keep_their_points_and_blanks() -> None:
     [
         (["1,5", "2,25"], "set data.decimal to ','"),
         (["0,512", "0,125"], "set data.decimal to ','"),
-        (["1,500", "2,250"], "set data.thousands to ','"),
-        (["1,500.5", "2,250.25"], "set data.thousands to ','"),
+        (["1,500", "2,250"], "set data.thousands to ',', or data.decimal if it is that"),
+        (["1,500.5", "2,250.25"], "set data.thousands to ',', or data.decimal if it is that"),
         (["1.500,5", "250,25"], "set data.decimal to ',' and data.thousands to '.'"),
         (["1 500", "1 250 000"], "set data.thousands to ' '"),
         (["1 500,5", "250,25"], "set data.decimal to ',' and data.thousands to ' '"),
