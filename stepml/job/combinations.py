@@ -14,6 +14,7 @@ from stepml.job.models import MODELS
 from stepml.job.places import bucket_and_key, is_absolute
 from stepml.job.spec import Data, JobSpec, Validation
 from stepml.job.spec_base import Label, listed, parse_labels, require_choice, tag
+from stepml.job.table_checks import TABLE_CHECKS
 from stepml.job.text_checks import TEXT_CHECKS
 
 
@@ -222,6 +223,7 @@ def _require_format(what: str, data: Data, has_it: Callable[[FormatFacts], bool]
 _CHECKS: tuple[Callable[[JobSpec], None], ...] = (
     *ALGORITHM_CHECKS,
     *TEXT_CHECKS,
+    *TABLE_CHECKS,
     _check_model,
     _check_code,
     _check_data,

@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any
 
 from stepml.job.errors import InvalidJobError
-from stepml.job.formats import FORMATS, FormatFacts, names_of
-from stepml.job.spec import Data, JobSpec
-from stepml.job.spec_base import listed
+from stepml.job.format_checks import check_format_of
+from stepml.job.formats import FormatFacts
+from stepml.job.spec import JobSpec
 
 _Has = Callable[[FormatFacts], bool]
 
@@ -34,18 +34,6 @@ _FORMATS_OF: dict[str, _Has] = {
 # They are parts of numbers or of quoted fields, or end lines.
 _NO_SEPARATORS = frozenset('0123456789.+-eE"\r\n\0')
 _NO_COMMENTS = frozenset('0123456789.+-"\r\n\0 \t')
-
-
-def _check_format(field: str, spec: JobSpec) -> None:
-    """Refuse a field that has no effect with the job's format."""
-    data, value = spec.data, getattr(spec.data, field)
-    if data.format is None or value == getattr(Data(uri=data.uri), field):
-        return
-    if not _FORMATS_OF[field](FORMATS[data.format]):
-        names = listed(names_of(_FORMATS_OF[field]))
-        raise InvalidJobError(
-            f"data.{field}: {value!r} requires data.format {names}, got {data.format!r}"
-        )
 
 
 def _check_delimiter(spec: JobSpec) -> None:
@@ -78,7 +66,7 @@ def _check_roles(spec: JobSpec) -> None:
 
 
 TEXT_CHECKS: tuple[Callable[[JobSpec], Any], ...] = (
-    *(partial(_check_format, field) for field in _FORMATS_OF),
+    *(partial(check_format_of, field, has_it) for field, has_it in _FORMATS_OF.items()),
     _check_delimiter,
     _check_comment,
     _check_roles,

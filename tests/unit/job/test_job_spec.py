@@ -573,6 +573,27 @@ def test_settings_of_text_are_taken(data: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
+        ({"format": "libsvm", "columns": {"drop": ["a"]}}, "data.columns: requires data.format"),
+        ({"format": "npz", "encode": "hash"}, "data.encode: 'hash' requires data.format csv, tsv"),
+        ({"format": "npz", "encode": {"a": "hash"}}, "data.encode: requires data.format csv, tsv"),
+        ({"format": "idx", "unknown_levels": "fail"}, "data.unknown_levels: 'fail' requires data"),
+        ({"format": "npz", "dates": ["year"]}, "data.dates: ['year'] requires data.format csv,"),
+        ({"format": "npz", "missing_indicator": True}, "data.missing_indicator: True requires da"),
+        ({"hash_width": 64}, "data.hash_width: has no effect, as no column has data.encode 'hash'"),
+        ({"dates": ["year", "year"]}, "data.dates: expected each part once, got year, year"),
+    ],
+)
+def test_settings_of_columns_that_have_no_effect_are_refused(
+    data: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InvalidJobError) as caught:
+        parse_job({**JOB, "data": {**JOB["data"], **data}})
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
         ({"standardise": True, "scale": "robust"}, "data.scale: contradicts data.standardise true"),
         ({"standardise": True, "scale": "none"}, "data.scale: contradicts data.standardise true"),
         ({"format": "npz", "scale": {"a": "none"}}, "data.scale by column: requires data.format"),
