@@ -139,8 +139,9 @@ class _Finder:
         """Return the layout of rows with columns of other types, which the model knows."""
         others = layout.other_columns
         own = [at for at in range(layout.n_columns) if at not in others]
+        names = layout.column_names
+        places = self._places([names[at] for at in own] if names else [])
         self._require_features(len(own))
-        places = self._places([layout.column_names[at] for at in own] if layout.header else [])
         return with_table(layout, model, own if places is None else [own[each] for each in places])
 
     def _without_others(self, layout: Layout) -> tuple[Any, ...]:
@@ -226,7 +227,13 @@ class _Finder:
         try:
             return column_order(names, self._expected)
         except ValueError as error:
-            raise InvalidDataError(f"{self._name}: {error}") from None
+            raise InvalidDataError(f"{self._name}: {error}{self._path_hint(names)}") from None
+
+    def _path_hint(self, names: Sequence[str]) -> str:
+        folders = self.source.objects[0].key.split("/")[:-1]
+        in_path = [each.partition("=")[0] for each in folders if "=" in each]
+        is_there = any(name in in_path for name in {*self._expected} - {*names})
+        return "; the path has columns: give --set path_columns=true" if is_there else ""
 
     def _require_features(self, found: int) -> None:
         if found == self._width:

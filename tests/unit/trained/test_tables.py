@@ -180,6 +180,26 @@ def test_parquet_and_frames_have_the_same_predictions(
     assert f"accuracy {model.score(features(), frame['label']):.4f}" in result.stderr
 
 
+def test_columns_of_the_path_are_read_and_kept(
+    folder: Path, model: TrainedModel, tmp_path: Path
+) -> None:
+    frame = people().dropna(subset="color")
+    frame.to_parquet(tmp_path / "rows", partition_cols=["color", "grade"], index=False)
+    arguments = ["predict", str(folder), str(tmp_path / "rows"), "--keep", "id", "--keep", "color"]
+    out = tmp_path / "out.parquet"
+
+    refused = CliRunner().invoke(app, arguments)
+    result = CliRunner().invoke(app, [*arguments, "--set", "path_columns=true", "--out", str(out)])
+
+    assert refused.exit_code == 2
+    assert "missing: color, grade; the path has columns: give --set path_columns" in refused.stderr
+    assert result.exit_code == 0, result.output
+    table = pd.read_parquet(out).set_index("id").loc[frame["id"]]
+    assert table["color"].tolist() == frame["color"].tolist()
+    expected = model.predict(frame.drop(columns=["id", "label"]))
+    assert table["prediction"].tolist() == expected.tolist()
+
+
 def test_a_model_of_parquet_predicts_the_same_as_one_of_text(model: TrainedModel) -> None:
     content = people().to_parquet(index=False)
     settings = {"label": "label", "columns": COLUMNS, "encode": ENCODE, "hash_width": 16}
