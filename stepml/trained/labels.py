@@ -54,7 +54,7 @@ def require_labels(labels: Array, positive: Label) -> None:
     if {"0", "1"} == {*map(label_text, np.unique(labels).tolist())}:
         raise ValueError(
             "expected the labels of the data, got only 0 and 1, and neither is the learnt class "
-            f"{shown}; pass y == {shown}, or bools"
+            f"{shown}; pass y == {repr(shown) if isinstance(positive, str) else shown}, or bools"
         )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepml.job.errors import BadRowError
+from stepml.ml.class_names import not_of_kind
 from stepml.ml.data.formats.rows import (
     VALIDATES,
     DenseRows,
@@ -204,9 +205,15 @@ class RowChecks:
             sample = f"s3 object {shown}, row {first + row} (from 0): {problem_of(row)}"
             self.skipped.samples.append(shortened(sample.encode(), _SAMPLE_CHARACTERS))
 
+    def _problem_of_label(self, label: Any) -> str:
+        kind = self._layout.label_kind
+        if kind == "number":
+            return f"the label {_problem_of(label)}"
+        return "the label is missing" + (f", or {not_of_kind(kind)}" if kind != "text" else "")
+
     def _problem(self, label: Any, values: NDArray[Any], wrong: _Flags) -> str:
         if self._are_bad(to_float32(np.asarray([label])))[0]:
-            return f"the label {_problem_of(label)}"
+            return self._problem_of_label(label)
         feature = int(np.flatnonzero(wrong)[0])
         return f"{self._feature_title(feature)} {_problem_of(values[feature])}"
 
@@ -215,7 +222,7 @@ class RowChecks:
     ) -> str:
         place = np.flatnonzero(wrong)[:1]
         if not len(place):
-            return f"the label {_problem_of(label)}"
+            return self._problem_of_label(label)
         index = int(indices[place[0]])
         if place[0] > 0 and index == indices[place[0] - 1]:
             return f"two values have the index {index}"

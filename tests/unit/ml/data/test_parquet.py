@@ -121,9 +121,7 @@ def test_an_object_without_columns_is_refused_as_such(has_label: bool) -> None:
 def test_labels_of_every_type_may_be_missing_only_where_rows_are_skipped() -> None:
     for kind in (pa.int64(), pa.int8(), pa.float32(), pa.float64(), pa.bool_()):
         table = {"a": [1.0, 2.0], "label": pa.array([1, None], pa.int8()).cast(kind)}
-        with pytest.raises(
-            BadRowError, match=r"row 1 \(from 0\): the label is nan, a missing value"
-        ):
+        with pytest.raises(BadRowError, match=r"row 1 \(from 0\): the label is (nan, a )?missing"):
             partitioned(written(table))
         rows, manifest = partitioned(written(table), on_bad_row="skip", missing="keep")
         assert manifest.skipped_rows == 1
