@@ -243,7 +243,7 @@ def test_labels_may_be_quoted_beside_columns_of_any_type(quoting: Any) -> None:
     content = table.to_csv(index=False, quoting=quoting).encode()
     model, report = trained(content, "csv")
     assert report.dataset.classes == sorted(labels)
-    assert model.score(table, table.y) > 0.9  # the day says it
+    assert model.score(table, table.y) > 0.8  # the day says it
 
 
 def test_kmeans_leaves_out_text() -> None:
