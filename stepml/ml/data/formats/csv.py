@@ -74,7 +74,9 @@ class Csv(TextFormat):
             delimiter=first.delimiter,
             path_names=path_names,
         )
-        rows = [row for row in values[int(header) :] if len(row) == layout.n_own_columns]
+        # Columns that are empty at first, and rare words, are not seen in a hundred rows.
+        rows = first.values(None)[int(header) :]
+        rows = [row for row in rows if len(row) == layout.n_own_columns]
         cells = FirstCells(rows, [each.telling_values for each in source.path])
         layout = with_label_kind(layout, cells, source)
         layout = with_types(first.data, layout, cells, source)
