@@ -902,6 +902,33 @@ def test_files_of_a_folder_may_have_their_columns_in_another_order(tmp_path: Pat
     assert many == one
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_folders_are_columns_if_they_are_so_in_the_job(ending: str, tmp_path: Path) -> None:
+    it = example("linear", features=True)
+    it.artifact.card["job"]["data"] |= {"path_columns": True}
+    model = write(it.artifact, tmp_path / "model")
+    X = it.X.copy()
+    X[:, 3] = np.repeat([2020.0, 2021.0], len(X) // 2)
+    (tmp_path / "rows.csv").write_text(text_of(X, names=NAMES))
+    for year, rows in ((2020, X[: len(X) // 2, :3]), (2021, X[len(X) // 2 :, :3])):
+        folder = tmp_path / "many" / f"d={year}"
+        folder.mkdir(parents=True)
+        if ending == "csv":
+            (folder / "x.csv").write_text(text_of(rows, names=NAMES[:3]))
+        else:
+            columns = dict(zip(NAMES[:3], rows.T, strict=True))
+            pq.write_table(pa.table(columns), folder / "x.parquet")
+
+    one, _ = predicted(model, "rows.csv")
+    many, _ = predicted(model, "many", "--keep", "d", "--keep", "a")
+    alone, _ = predicted(model, "many", "--keep", "d")
+    single, _ = predicted(model, f"many/d=2021/x.{ending}")
+
+    assert [row[2:] for row in many] == [row[1:] for row in alone] == one
+    assert [row[0] for row in many] == ["d", *["2020"] * (len(X) // 2), *["2021"] * (len(X) // 2)]
+    assert single[1:] == one[1 + len(X) // 2 :]
+
+
 def test_a_table_without_rows_has_no_predictions(tmp_path: Path) -> None:
     model = write(example("linear", features=True).artifact, tmp_path / "model")
     (tmp_path / "rows.csv").write_text("a,b,c,d\n" + "\n" * 1_100_000)
