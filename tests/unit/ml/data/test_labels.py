@@ -243,3 +243,12 @@ def test_a_fraction_among_large_integers_of_libsvm_is_a_bad_row() -> None:
         partition(store, **options)
     manifest = partition(store, on_bad_row="skip", **options)
     assert (manifest.class_names, manifest.skipped_rows) == (("20180130", "20180131"), 1)
+
+
+def test_the_label_may_be_among_the_columns_to_use() -> None:
+    store = MemoryObjects(**{"rows.csv": rows(["a", "b"])[0]})
+    settings = TableSettings(use=("x", "y"))
+    assert partition(store, format="csv", label="y", settings=settings).n_features == 1
+    store = MemoryObjects(**{"rows.csv": rows(["a", "b"])[0]})
+    with pytest.raises(InvalidDataError, match=r"data.columns.drop: expected columns .* got 'y'"):
+        partition(store, format="csv", label="y", settings=TableSettings(drop=("y",)))
