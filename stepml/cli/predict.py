@@ -133,6 +133,8 @@ def predict(
             loaded = loaded_model(model, code, target, output)
             results, rows = _predicted(loaded, source, given, (out, kind), output)
         output.document(_document(model, loaded, rows, out, results))
+        for note in rows.unknown_levels.notes():
+            output.complaint(f"note: {note}")
         _show(results, output)
 
 
@@ -168,6 +170,7 @@ def _document(
         "out": str(out),
         "rows": results.rows,
         "unlabelled_rows": results.unlabelled_rows,
+        "unknown_levels": rows.unknown_levels.counts,
         **msgspec.to_builtins(results.quality),
     }
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,11 +15,13 @@ from stepml.cli.prediction_files import Column
 from stepml.cli.prediction_layout import find_layout
 from stepml.cli.prediction_order import Order
 from stepml.cli.prediction_source import Source
+from stepml.cli.unknown_levels import UnknownLevels
 from stepml.job.errors import InvalidDataError
 from stepml.ml.class_names import ClassNames
 from stepml.ml.data import ByteRange, Layout
 from stepml.ml.data.encoding import RawRows
 from stepml.ml.data.formats import FORMATS
+from stepml.ml.data.formats.base import RowSource
 from stepml.ml.data.formats.row_checks import to_float32
 from stepml.ml.data.formats.rows import DenseRows, SparseRows, Values
 from stepml.ml.data.labels import MAX_LABELS
@@ -55,6 +58,7 @@ class PredictionRows:
     order: Order
     assumed: tuple[str, ...]  # guesses about the format that the user should see
     keep: KeptColumns
+    unknown_levels: UnknownLevels  # in the rows so far
 
     @property
     def has_label(self) -> bool:
@@ -72,7 +76,15 @@ class PredictionRows:
             kept = self.keep.of_object(data)
             for block in rows.read(ByteRange(number, 0, data.value_bytes)):
                 y, is_labelled = self._labels(block, rows.label_names), ~np.isnan(block.y)
-                yield Block(self._matrix(block), y, is_labelled, kept.take(len(y)))
+                X = self._matrix(block)
+                if isinstance(X, RawRows):
+                    self.unknown_levels.add(X, data.name, partial(self._levels, rows))
+                yield Block(X, y, is_labelled, kept.take(len(y)))
+
+    def _levels(self, rows: RowSource) -> list[Sequence[str]]:
+        """Return the levels of the model's categories in the data so far."""
+        levels, order = rows.levels, self.order.levels
+        return list(levels) if order is None else [levels[place] for place in order]
 
     def _labels(self, rows: DenseRows | SparseRows, names: tuple[str, ...]) -> Array:
         """Return labels as the file has them: text, booleans, integers or numbers."""
@@ -125,4 +137,12 @@ def prediction_rows(source: Source, model: TrainedModel, given: GivenFormat) -> 
     found = find_layout(source, model, given)
     keep = kept_columns(source, found.layout, given.keep)
     n_features = model.n_features_in_
-    return PredictionRows(source, found.layout, n_features, found.order, found.assumed, keep)
+    return PredictionRows(
+        source,
+        found.layout,
+        n_features,
+        found.order,
+        found.assumed,
+        keep,
+        UnknownLevels(model.table),
+    )

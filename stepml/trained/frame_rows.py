@@ -16,7 +16,6 @@ from stepml.ml.data.levels import (
     MISSING,
     Hashes,
     level_hash,
-    level_hashes,
     level_of_number,
     level_of_text,
 )
@@ -131,18 +130,6 @@ class _LevelReader:
         if text not in self._known and _CELLS.is_missing(text):
             return MISSING_LEVEL
         return level_of_text(text, self._column.are_numbers)
-
-
-def unknown_level(table: Table, levels: Levels, rows: RawRows) -> tuple[int, TableColumn] | None:
-    """Return the first row with a level that training did not have, and its column, or None."""
-    for place, (column, known) in enumerate(zip(table.categories, levels, strict=True)):
-        if not column.has_levels:
-            continue
-        own = rows.levels[:, place]
-        is_unknown = ~np.isin(own, level_hashes(known)) & (own != MISSING)
-        if is_unknown.any():
-            return int(np.flatnonzero(is_unknown)[0]), column
-    return None
 
 
 def is_missing(value: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
@@ -9,14 +10,17 @@ from typing import Any
 import numpy as np
 
 from stepml.ml.data.encoding import RawRows
+from stepml.ml.data.levels import MISSING
 from stepml.ml.data.pipeline import Pipeline
 from stepml.ml.data.remainders import Remainders
 from stepml.ml.data.table import TableColumn
 from stepml.trained.columns import places_of
-from stepml.trained.frame_rows import FrameRows, unknown_level
+from stepml.trained.frame_rows import FrameRows
 from stepml.trained.frames import Frame, frame_of
 from stepml.trained.numbers import Array, unmasked
 from stepml.trained.rows import Block, BlockSizes, require_width
+
+_ENOUGH_ROWS = 10  # one row may well have new levels
 
 
 class ModelTable:
@@ -68,12 +72,15 @@ class ModelTable:
         """
         n_rows, read = self._reader(X)
         step = max(1, sizes.values // max(1, self.encoder.n_features))
+        levels = _LevelCheck(self)
         for start in range(0, max(1, n_rows), step):
             raw = read(slice(start, start + step))
-            self._require_known(raw, start)
+            if not isinstance(X, RawRows):  # files have been checked
+                levels.add(raw, start)
             features = self.encoder.dense(raw)
             self._require_finite(features, start)
             yield Block(features, self._remainders(raw))
+        levels.warn()
 
     def _reader(self, X: Any) -> tuple[int, Callable[[slice], RawRows]]:
         if isinstance(X, RawRows):
@@ -92,17 +99,6 @@ class ModelTable:
             return None
         return Remainders(np.array(self.encoder.fine, np.int64), values)
 
-    def _require_known(self, rows: RawRows, start: int) -> None:
-        if self.table.unknown_levels == "ignore":
-            return
-        found = unknown_level(self.table, self.levels, rows)
-        if found is not None:
-            row, column = found
-            raise ValueError(
-                f"X has a level in row {start + row}, {column.title}, that training did not have, "
-                "and data.unknown_levels is 'fail'"
-            )
-
     def _require_finite(self, features: Array, start: int) -> None:
         if np.isinf(features).any():
             row, feature = np.argwhere(np.isinf(features))[0].tolist()
@@ -110,6 +106,43 @@ class ModelTable:
                 f"X has a value in row {start + row} that is infinite or too large for float32: "
                 f"{self.title(feature)}"
             )
+
+
+class _LevelCheck:
+    """Looks for levels that training did not have."""
+
+    def __init__(self, table: ModelTable) -> None:
+        self._encoder = table.encoder
+        self._columns = table.table.categories
+        self._is_strict = table.table.unknown_levels == "fail"
+        self._n_unknown = np.zeros(len(self._columns), np.intp)
+        self._n_given = np.zeros(len(self._columns), np.intp)
+
+    def add(self, rows: RawRows, start: int) -> None:
+        """Count unknown levels of rows from row ``start`` on; raise `ValueError` if strict."""
+        unknown = self._encoder.unknown(rows.levels)
+        if self._is_strict and unknown.any():
+            row, place = np.argwhere(unknown)[0].tolist()
+            title = title_of(self._columns[place])
+            raise ValueError(
+                f"X has a level in row {start + row}, {title}, that training did not have, and "
+                "data.unknown_levels is 'fail'"
+            )
+        self._n_unknown += np.count_nonzero(unknown, axis=0)
+        self._n_given += np.count_nonzero(rows.levels != MISSING, axis=0)
+
+    def warn(self) -> None:
+        """Warn of columns of which no level is known: they may be written in another way."""
+        for column, n_unknown, n_given in zip(
+            self._columns, self._n_unknown, self._n_given, strict=True
+        ):
+            if n_unknown == n_given >= _ENOUGH_ROWS:
+                warnings.warn(
+                    f"X has no level that training had in {title_of(column)}, so the column counts "
+                    "for nothing",
+                    UserWarning,
+                    stacklevel=2,
+                )
 
 
 class _Array(Frame):
@@ -134,6 +167,11 @@ class _Array(Frame):
     def array(self, place: int, rows: slice) -> Array:
         column: Array = self._X[rows, place]
         return column
+
+
+def title_of(column: TableColumn) -> str:
+    """Return the title of a column for messages: its place in other data may be another one."""
+    return f"column {column.name!r}" if column.name else column.title
 
 
 def _expected(table: ModelTable) -> str:

@@ -313,5 +313,33 @@ def test_levels_that_training_did_not_have_are_ignored_or_refused(model: Trained
 
     assert not prepared[1, levels].any()
     strict = _trained(unknown_levels="fail")
-    with pytest.raises(ValueError, match=r"a level in row 1, column 3 \('color'\), that training"):
+    with pytest.raises(ValueError, match="a level in row 1, column 'color', that training"):
         strict.predict(frame)
+
+
+def test_a_column_without_any_known_level_is_warned_of(model: TrainedModel) -> None:
+    frame = features().assign(color="RED")
+
+    with pytest.warns(UserWarning, match="X has no level that training had in column 'color'"):
+        model.predict(frame)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.predict(frame.head(5))
+
+
+def test_unknown_levels_of_files_are_counted_and_named(folder: Path, tmp_path: Path) -> None:
+    frame = features()
+    frame.loc[[1, 2, 200], "color"] = ["pink", "blue", "pink"]
+    path, out = tmp_path / "rows.csv", tmp_path / "out.csv"
+    frame.to_csv(path, index=False)
+
+    result = CliRunner().invoke(app, ["predict", str(folder), str(path), "--out", str(out)])
+
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.stderr.split())
+    assert "'color' has levels that training did not have, in 3 rows: 'pink', 'blue';" in said
+    strict = save_model(_job(unknown_levels="fail"), tmp_path)
+    result = CliRunner().invoke(app, ["predict", str(strict), str(path), "--out", str(out)])
+    assert result.exit_code == 2
+    assert "BadRowError: " in result.stderr
+    assert "column 'color' has levels that training did not have, and" in result.stderr
