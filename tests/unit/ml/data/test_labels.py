@@ -127,7 +127,7 @@ def test_a_bad_label_is_named_or_skipped(cell: str, problem: str) -> None:
 
 
 def test_a_word_among_booleans_is_named() -> None:
-    lines = ["x,y", *(f"{n},{n % 2 == 0}" for n in range(200)), "1,maybe", ""]
+    lines = ["x,y", *(f"{n},{n % 2 == 0}" for n in range(150_000)), "1,maybe", ""]
     with pytest.raises(BadRowError, match=r"'maybe', neither true nor false"):
         partition(MemoryObjects(**{"rows.csv": "\n".join(lines).encode()}), format="csv", label="y")
 
@@ -237,9 +237,9 @@ def test_labels_of_any_type_have_names() -> None:
 
 
 def test_a_fraction_among_large_integers_of_libsvm_is_a_bad_row() -> None:
-    text = "".join(f"{BIG[n % 2]} 1:{n}\n" for n in range(6000)) + "0.5 1:1\n"
+    text = "".join(f"{BIG[n % 2]} 1:{n}\n" for n in range(90_000)) + "0.5 1:1\n"
     store, options = MemoryObjects(x=text.encode()), {"format": "libsvm", "has_classes": True}
-    with pytest.raises(BadRowError, match=r"line 6001: the label is '0.5', not an integer within"):
+    with pytest.raises(BadRowError, match=r"line 90001: the label is '0.5', not an integer within"):
         partition(store, **options)
     manifest = partition(store, on_bad_row="skip", **options)
     assert (manifest.class_names, manifest.skipped_rows) == (("20180130", "20180131"), 1)
