@@ -241,7 +241,7 @@ def test_a_fraction_among_large_integers_of_libsvm_is_a_bad_row() -> None:
     store, options = MemoryObjects(x=text.encode()), {"format": "libsvm", "has_classes": True}
     with pytest.raises(BadRowError, match=r"line 90001: the label is '0.5', not an integer within"):
         partition(store, **options)
-    manifest = partition(store, on_bad_row="skip", **options)
+    manifest = partition(MemoryObjects(x=text.encode()), on_bad_row="skip", **options)
     assert (manifest.class_names, manifest.skipped_rows) == (("20180130", "20180131"), 1)
 
 
