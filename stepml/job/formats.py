@@ -50,7 +50,7 @@ FORMATS: dict[str, FormatFacts] = {
     ),
     "npz": FormatFacts(
         label="apart",
-        label_words="labels are the array y",
+        label_words="labels are an array",
         has_missing_values=True,
         sparse="sometimes",
     ),

@@ -95,15 +95,17 @@ def require_same(found: Job, expected: Job) -> None:
 @pytest.mark.parametrize(
     "columns", [["year"], ["land"], ["day"], ["year", "land", "day"], ["flag"], ["gap", "hole"]]
 )
+@pytest.mark.parametrize("ranges", [1, 7])
 def test_columns_of_the_path_are_as_if_the_objects_had_them(
-    columns: list[str], data_format: str
+    ranges: int, columns: list[str], data_format: str
 ) -> None:
     frame = FRAME[["a", "b", "y", *columns]]
     missing = {"missing": {"gap": "mean"}} if "gap" in columns else {}
     objects = parts(frame, columns, data_format)
     if "day" in columns and data_format == "parquet":  # whose text would be levels
         frame = frame.assign(day=pd.to_datetime(frame["day"]))
-    require_same(job(objects, data_format, **missing), flat(frame, data_format, **missing))
+    found = job(objects, data_format, ranges=ranges, **missing)
+    require_same(found, flat(frame, data_format, **missing))
 
 
 @pytest.mark.parametrize("data_format", FORMATS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, replace
+from typing import Any
 
 import numpy as np
 
@@ -128,7 +129,22 @@ def with_columns(reader: ObjectReader, objects: Sequence[DataObject], layout: La
     )
     training = objects if layout.first_validation < 0 else objects[: layout.first_validation]
     path = {each.name: each for each in columns_of_paths(training, layout.path_names)}
+    table.column_types = _known_types(reader, training, table)
     return _with_types(first, table, layout, path)
+
+
+def _known_types(
+    reader: ObjectReader, objects: Sequence[DataObject], table: Table
+) -> dict[str, Any]:
+    """Return the types of columns; of one without any value, that in the next objects."""
+    found = dict(table.column_types)
+    for data in [each for each in objects if each.value_bytes][1:SAMPLED_OBJECTS]:
+        unknown = [name for name, kind in found.items() if table.types.is_null(kind)]
+        if not unknown:
+            break
+        others = Table(reader, data).column_types
+        found |= {name: others[name] for name in unknown if name in others}
+    return found
 
 
 def _with_types(

@@ -9,19 +9,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stepml.job.columns import value_for
+from stepml.job.errors import InvalidDataError
 from stepml.ml.data.formats.base import RowSource
 from stepml.ml.data.formats.columns import places_of_columns
 from stepml.ml.data.formats.parquet.path_arrays import path_arrays
 from stepml.ml.data.formats.parquet.table import Batch, Table
-from stepml.ml.data.formats.parquet.values import distinct, levels_of, numbers_of
+from stepml.ml.data.formats.parquet.values import distinct, facts_of, levels_of, numbers_of
 from stepml.ml.data.formats.row_checks import BLOCK_BYTES, RowChecks, rows_per_block
 from stepml.ml.data.formats.rows import DenseRows, Skipped
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.levels import LevelCollector
 from stepml.ml.data.objects import REQUEST_BYTES, DataObject, ObjectReader
 from stepml.ml.data.ranges import ByteRange
+from stepml.ml.data.table import PLAIN_SETTINGS
 
 Columns = Mapping[str, Any]  # of pyarrow, by name
+
+# The kinds that a column of the first object may have in others.
+_ALIKE = {
+    "number": ("number", "boolean", "time"),
+    "boolean": ("boolean", "number"),
+    "time": ("time", "number"),
+}
 
 
 class ParquetRows(RowSource):
@@ -61,6 +71,7 @@ class ParquetRows(RowSource):
         data, layout = self._objects[part.object_index], self._layout
         table = Table(self._source, data, self._request_bytes)
         places_in(data, table, layout)
+        _require_like_types(data, table, layout)
         own = [each for each in layout.kept_columns if each < layout.n_own_columns] or [0]
         names = [layout.column_names[column] for column in own]
         n_rows = rows_per_block(len(names), block_bytes=self._block_bytes)
@@ -130,3 +141,21 @@ def places_in(data: DataObject, table: Table, layout: Layout) -> list[int] | Non
     """
     names = (*table.column_names, *layout.path_names)
     return places_of_columns(data, names, layout.column_names, "its columns are not those")
+
+
+def _require_like_types(data: DataObject, table: Table, layout: Layout) -> None:
+    """Refuse columns that are numbers or times in the first object, and something else here."""
+    kinds = {each.name: each.kind for each in layout.raw_columns if not each.is_category}
+    if layout.has_label and layout.label_kind == "number":
+        kinds[layout.column_names[layout.label_column]] = "number"
+    given = dict((layout.settings or PLAIN_SETTINGS).types)  # text may have numbers
+    for name, kind in kinds.items():
+        found = table.column_types.get(name)
+        if found is None or table.types.is_null(found) or value_for(name, given, ""):
+            continue
+        facts = facts_of(table.types, found)
+        if facts is None or not (facts.kind in _ALIKE[kind] or facts.are_numbers):
+            raise InvalidDataError(
+                f"s3 object {data.key}: column {name[:40]!r} is of type {found}, but in the first "
+                f"object it is a {kind}"
+            )
