@@ -169,7 +169,7 @@ def _initialised(
     if scale is not None:
         scale = store.scale.publish(scale)
     if FORMATS[manifest.layout.format].label == "column":
-        store.pipeline.publish(Pipeline.of(manifest, scale))
+        store.pipeline.publish(Pipeline.of(manifest, scale, paced.spec.data))
     notes = [
         *_notes(paced, manifest, moments, sample),
         *notes_on_left_out(manifest.named_features, scale),

@@ -8,15 +8,19 @@ so that a row means the same on both sides. Fills, centres and divisors are thos
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import msgspec
 import numpy as np
 
+from stepml.job.spec import Data
 from stepml.ml.data.encoding import Encoder
+from stepml.ml.data.layout import Layout
 from stepml.ml.data.manifest import Manifest
 from stepml.ml.data.scaling import Scale
 from stepml.ml.data.table import Table, TableColumn
+from stepml.ml.data.treatments import USUAL_FILL
 
 VERSION = 1
 
@@ -82,10 +86,10 @@ class Pipeline(msgspec.Struct, frozen=True, omit_defaults=True):
     fine: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, manifest: Manifest, scale: Scale | None) -> Self:
+    def of(cls, manifest: Manifest, scale: Scale | None, data: Data) -> Self:
         """Return the pipeline of a partitioned table, with what was learnt from training rows."""
         layout = manifest.layout
-        table = layout.table or Table(layout.raw_columns)
+        table = layout.table or _table_of_numbers(layout, data)
         levels = manifest.levels or ((),) * len(table.categories)
         encoder = Encoder(table, levels, layout.fine)
         label = None
@@ -97,11 +101,15 @@ class Pipeline(msgspec.Struct, frozen=True, omit_defaults=True):
                 kind=layout.label_kind,
                 classes=manifest.class_names,
             )
+        fitted = _fitted(table, encoder, scale)
+        # Identifiers that are left out have no features, so rows to predict may lack them.
+        widths = zip(fitted, encoder.widths, strict=True)
+        left_out = [each for each, width in widths if each.name and not width]
         return cls(
             VERSION,
-            tuple(_fitted(table, encoder, scale)),
+            tuple(each for each in fitted if each not in left_out),
             label,
-            table.dropped,
+            (*table.dropped, *(each.name for each in left_out)),
             table.unknown_levels,
             layout.fine,
         )
@@ -133,6 +141,12 @@ class Pipeline(msgspec.Struct, frozen=True, omit_defaults=True):
     def is_plain(self) -> bool:
         """Whether each column is a number and one feature, so that rows need no encoding."""
         return all(each.kind == "number" and not each.indicator for each in self.columns)
+
+
+def _table_of_numbers(layout: Layout, data: Data) -> Table:
+    fill = USUAL_FILL if data.missing is None else data.missing
+    assert not isinstance(fill, dict)  # columns that differ make a table
+    return Table(tuple(replace(each, missing=fill) for each in layout.raw_columns))
 
 
 def _fitted(table: Table, encoder: Encoder, scale: Scale | None) -> Sequence[PipelineColumn]:

@@ -136,6 +136,9 @@ def test_columns_that_say_nothing_are_left_out_by_option(matrix: str, scale: str
     expected = dict(zip(chosen.card["features"], chosen.coef_[0], strict=True))
     for name, slope in expected.items():
         assert names[name] == pytest.approx(slope, rel=0.02)
+    rows = IDENTIFIED.drop(columns=["name", "y"])
+    expected_values = chosen.decision_function(IDENTIFIED[["few", "age"]])
+    assert dropped.decision_function(rows) == pytest.approx(expected_values, rel=0.05, abs=0.01)
     notes = found[0].training_plan().about.notes
     assert any("column 2 ('name') has a level for almost each row" in each for each in notes)
     left_out = next(each for each in notes if "are left out" in each)
