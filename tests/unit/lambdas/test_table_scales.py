@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lambdas.job_store.shards import load_shard
 from stepml.job.errors import StepMLError
+from stepml.trained.rows import dense
 from tests.support.jobs import Job
 from tests.support.real_tables import as_csv
 from tests.support.trainings import job_on, model_of, run
@@ -150,3 +152,16 @@ def test_an_identifier_is_noted() -> None:
     job.initialised()
     note = "column 2 ('name') has 600 levels in 600 rows, like an identifier"
     assert any(each.startswith(note) for each in job.training_plan().about.notes)
+
+
+def test_times_that_are_close_together_keep_their_digits_beside_many_levels() -> None:
+    towns = [f"town {each % 50}" for each in range(N_ROWS)]
+    for step, kind in (("s", "dense"), ("D", "sparse")):
+        times = pd.date_range("2023-11-14 22:13:20", periods=N_ROWS, freq=step)
+        frame = pd.DataFrame({"time": times.astype(str), "town": towns, "y": TABLE.y})
+        job = job_on(as_csv(frame), data={"label": "y"}, model={"name": "logistic_regression"})
+        job.initialised()
+        plan = job.training_plan()
+        assert plan.matrix == kind
+        X = dense(load_shard(job.store, plan, 0).X)
+        assert len(np.unique(X[:, 0])) == len(X)
