@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import warnings
 from pathlib import Path
@@ -343,3 +344,56 @@ def test_unknown_levels_of_files_are_counted_and_named(folder: Path, tmp_path: P
     assert result.exit_code == 2
     assert "BadRowError: " in result.stderr
     assert "column 'color' has levels that training did not have, and" in result.stderr
+
+
+def test_tables_without_names_are_predicted_by_place(tmp_path: Path) -> None:
+    frame = people().drop(columns="id")[["label", "age", "color", "ok", "since"]]
+    job = job_on(
+        frame.to_csv(index=False, header=False).encode(),
+        data={"label": 0},
+        model={"name": "logistic_regression"},
+    )
+    run(job)
+    model, place = model_of(job), save_model(job, tmp_path)
+    rows = frame.drop(columns="label")
+    expected = model.predict(rows.to_numpy(object))
+    named, bare = tmp_path / "named.csv", tmp_path / "bare.csv"
+    frame.to_csv(tmp_path / "rows.csv", index=False, header=False)
+    rows.to_csv(bare, index=False, header=False)
+    frame.to_csv(named, index=False)
+
+    with pytest.raises(AttributeError, match="feature_names_in_: the data of this model had no"):
+        model.feature_names_in_  # noqa: B018
+    assert np.array_equal(model.predict(rows.set_axis(range(4), axis=1)), expected)
+    with pytest.warns(UserWarning, match="the data of the model had no names of features"):
+        assert np.array_equal(model.predict(rows), expected)
+    for path in (tmp_path / "rows.csv", bare, named):
+        result = CliRunner().invoke(app, ["predict", str(place), str(path), "--keep", "1"])
+        assert result.exit_code == 0, result.output
+        table = pd.read_csv(io.StringIO(result.stdout))
+        assert table["prediction"].tolist() == expected.tolist()
+        assert ("accuracy" in result.stderr) == (path != bare)
+
+
+def test_a_model_of_plain_numbers_ignores_the_columns_that_its_job_dropped(tmp_path: Path) -> None:
+    frame = people().dropna()[["age", "size", "label"]].assign(extra=1.5, other="x")
+    job = job_on(
+        frame.to_csv(index=False).encode(),
+        data={"label": "label", "columns": {"drop": ["e*"], "use": ["age", "size", "e*"]}},
+        model={"name": "logistic_regression"},
+    )
+    run(job)
+    model = model_of(job)
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = model.predict(frame)
+    result = CliRunner().invoke(
+        app, ["predict", str(save_model(job, tmp_path)), str(tmp_path / "rows.csv")]
+    )
+
+    assert np.array_equal(found, model.predict(frame[["age", "size"]].to_numpy()))
+    assert list(model.feature_names_out_) == list(model.feature_names_in_) == ["age", "size"]
+    assert result.exit_code == 0, result.output
+    assert pd.read_csv(io.StringIO(result.stdout))["prediction"].tolist() == found.tolist()
