@@ -99,11 +99,21 @@ class _TextObject(ObjectColumns):
 
 
 class ParquetColumns(KeptColumns):
-    """Columns of Parquet, of any type; those of the path are text."""
+    """Columns of Parquet, of any type, also those of an index; columns of the path are text."""
+
+    def __init__(self, source: Source, layout: Layout, names: Sequence[str]) -> None:
+        _, parquet = pyarrow_modules()
+        stored = parquet.read_schema(RangedFile(source.reader, source.objects[0])).names
+        others = [name for name in names if name not in stored]
+        super().__init__(source, layout, others)
+        places = self._places
+        self._names = {
+            name: layout.column_names[places[name]] if name in places else name for name in names
+        }
 
     def of_object(self, data: DataObject) -> ObjectColumns:
         _, parquet = pyarrow_modules()
-        names = {title: self._layout.column_names[place] for title, place in self._places.items()}
+        names = self._names
         path = self._layout.path_names
         values = dict(zip(path, path_values(data, path), strict=True))
         own = list({name for name in names.values() if name not in values})

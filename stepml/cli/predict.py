@@ -178,7 +178,7 @@ def _document(
 def _show(results: Results, output: Output) -> None:
     quality = results.quality
     lacking = f", {results.unlabelled_rows:,} without a label" * bool(results.unlabelled_rows)
-    output.complaint(f"{results.rows:,} rows{lacking}")
+    output.complaint(f"{results.rows:,} row{'s' * (results.rows != 1)}{lacking}")
     for name, value in quality.metrics.items():
         output.complaint(f"{name} {on_its_own(value, 4)}")
     if 0 < len(quality.per_class) <= MOST_CLASSES_SHOWN:

@@ -152,7 +152,8 @@ class _Finder:
         others = layout.other_columns
         surplus = [at for at, name in enumerate(names) if name not in expected and at not in others]
         layout = replace(layout, ignored=tuple(surplus))
-        strange = [names[at] for at in surplus if names[at] not in self.model.dropped_columns]
+        dropped = self.model.dropped_columns
+        strange = [names[at] or "(no name)" for at in surplus if names[at] not in dropped]
         if not strange:
             return (layout,)
         return layout, f"no features, and left out: {names_shown(strange)}"

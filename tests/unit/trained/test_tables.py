@@ -153,6 +153,8 @@ VARIANTS: dict[str, Any] = {
     "plain": lambda frame: frame,
     "other order": lambda frame: frame[frame.columns[::-1]],
     "categories": lambda frame: frame.astype({"color": "category", "tag": "category"}),
+    "text": lambda frame: frame.astype({"age": str, "ok": str, "since": str}),
+    "index": lambda frame: frame.set_index("id"),
     "lists beside": lambda frame: frame.assign(other=[[1, 2]] * len(frame)),
     "numbers as decimals": lambda frame: frame.assign(
         size=frame["size"].astype(pd.ArrowDtype(pa.decimal128(25, 1)))
@@ -167,18 +169,29 @@ def test_parquet_and_frames_have_the_same_predictions(
 ) -> None:
     frame = people()
     path, out = tmp_path / "rows.parquet", tmp_path / "out.parquet"
-    VARIANTS[variant](frame).to_parquet(path, index=False)
+    VARIANTS[variant](frame).to_parquet(path, index=variant == "index")
+    keep = ["--keep", "since", "--keep", "id"]
 
-    result = CliRunner().invoke(
-        app, ["predict", str(folder), str(path), "--keep", "since", "--out", str(out)]
-    )
+    result = CliRunner().invoke(app, ["predict", str(folder), str(path), *keep, "--out", str(out)])
 
     assert result.exit_code == 0, result.output
     table = pd.read_parquet(out)
-    assert table["since"].dtype.kind == "M"
+    assert table["since"].dtype.kind == ("O" if variant == "text" else "M")
+    assert table["id"].tolist() == frame["id"].tolist()
     assert table["prediction"].tolist() == model.predict(features()).tolist()
     assert np.allclose(table["probability_yes"], model.predict_proba(features())[:, 1], atol=1e-6)
     assert f"accuracy {model.score(features(), frame['label']):.4f}" in result.stderr
+
+
+def test_text_in_parquet_that_is_no_time_is_a_bad_row(folder: Path, tmp_path: Path) -> None:
+    frame = people().astype({"since": str})
+    frame.loc[7, "since"] = "in spring"
+    frame.to_parquet(tmp_path / "rows.parquet", index=False)
+
+    result = CliRunner().invoke(app, ["predict", str(folder), str(tmp_path / "rows.parquet")])
+
+    assert result.exit_code == 2
+    assert "row 7 (from 0): column 6 ('since') is 'in spring', expected a date" in result.stderr
 
 
 def test_columns_of_the_path_are_read_and_kept(

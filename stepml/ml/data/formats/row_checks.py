@@ -42,6 +42,14 @@ class Pairs:
     values: NDArray[Any]  # (nnz,)
 
 
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """A problem of some rows of a block."""
+
+    problem: str
+    rows: _Flags  # (n_rows,) which have it
+
+
 class RowChecks:
     """Turns blocks of numbers into rows; malformed rows are refused or skipped.
 
@@ -81,30 +89,32 @@ class RowChecks:
         y: NDArray[Any],
         X: NDArray[Any],
         said: NDArray[np.float64] | None = None,
-        lacking: Sequence[tuple[str, _Flags]] = (),
+        flaws: Sequence[Flaw] = (),
     ) -> DenseRows:
         """Return the good rows of a block, which starts at row ``first`` of the object ``key``.
 
-        ``said`` are the values of the column that says which rows validate. ``lacking`` are the
-        titles of other columns that must have a value, and the rows that have none.
+        ``said`` are the values of the column that says which rows validate. ``flaws`` are those
+        that are known already.
         """
         labels, values = to_float32(y), as_stored(X)
         offsets = np.arange(first, first + len(y))
         validates, unclear = self._validation(said, len(y))
         is_bad_label = self._are_bad(labels)
-        lack = np.any([flags for _, flags in lacking] or [np.zeros(len(y), np.bool_)], axis=0)
-        are_good = not (is_bad_label.any() or unclear.any() or lack.any())
+        is_flawed = np.zeros(len(y), np.bool_)
+        for each in flaws:
+            is_flawed |= each.rows
+        are_good = not (is_bad_label.any() or unclear.any() or is_flawed.any())
         if are_good and np.isfinite(values).all():
             written, rest = unless_equal(y, labels), self._remainders(X)
             rows = DenseRows(offsets, labels, values, written, 0, rest, validates)
             return rows if said is None else replace(rows, validation_ends=ends_of(said))
         missing = np.isnan(values)
         wrong = self._wrong(values) & self._must_have_values(values)
-        bad = wrong.any(axis=1) | is_bad_label | unclear | lack
+        bad = wrong.any(axis=1) | is_bad_label | unclear | is_flawed
 
         def problem_of(row: int) -> str:
-            for title in (title for title, flags in lacking if flags[row]):
-                return f"{title} is empty, a missing value"
+            if is_flawed[row]:
+                return next(each.problem for each in flaws if each.rows[row])
             if said is not None and unclear[row]:
                 title = self._layout.column_title(self._layout.validation_column)
                 return f"{title} is {said[row]:g}, expected {VALIDATES}"

@@ -130,7 +130,9 @@ def with_columns(reader: ObjectReader, objects: Sequence[DataObject], layout: La
     training = objects if layout.first_validation < 0 else objects[: layout.first_validation]
     path = {each.name: each for each in columns_of_paths(training, layout.path_names)}
     table.column_types = _known_types(reader, training, table)
-    return _with_types(first, table, layout, path)
+    layout = _with_types(first, table, layout, path)
+    _require_no_index(first, table, layout)
+    return layout
 
 
 def _known_types(
@@ -145,6 +147,18 @@ def _known_types(
         others = Table(reader, data).column_types
         found |= {name: others[name] for name in unknown if name in others}
     return found
+
+
+def _require_no_index(data: DataObject, table: Table, layout: Layout) -> None:
+    """Refuse the index of a frame, which pandas stores as columns, unless it is left out."""
+    used = [layout.column_names[column] for column in layout.kept_columns]
+    for name in table.index_names:
+        if name in used:
+            raise InvalidDataError(
+                f"s3 object {data.key}: column {name[:40]!r} is the index of a pandas "
+                "frame, no feature: leave it out with data.columns.drop, write the frame with "
+                "index=False, or make it a column with reset_index()"
+            )
 
 
 def _with_types(

@@ -15,8 +15,14 @@ from stepml.ml.data.formats.base import RowSource
 from stepml.ml.data.formats.columns import places_of_columns
 from stepml.ml.data.formats.parquet.path_arrays import path_arrays
 from stepml.ml.data.formats.parquet.table import Batch, Table
-from stepml.ml.data.formats.parquet.values import distinct, facts_of, levels_of, numbers_of
-from stepml.ml.data.formats.row_checks import BLOCK_BYTES, RowChecks, rows_per_block
+from stepml.ml.data.formats.parquet.values import (
+    distinct,
+    facts_of,
+    levels_of,
+    numbers_in,
+    numbers_of,
+)
+from stepml.ml.data.formats.row_checks import BLOCK_BYTES, Flaw, RowChecks, rows_per_block
 from stepml.ml.data.formats.rows import DenseRows, Skipped
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.levels import LevelCollector
@@ -84,19 +90,24 @@ class ParquetRows(RowSource):
     def _rows(self, data: DataObject, batch: Batch) -> DenseRows:
         n_rows = len(next(iter(batch.columns.values())))
         columns = {**batch.columns, **path_arrays(data, self._layout, n_rows)}
-        X = _matrix([numbers_of(columns[each.name]) for each in self._numbers], n_rows)
+        numbers = [numbers_in(columns[each.name], each) for each in self._numbers]
+        X = _matrix([values for values, _ in numbers], n_rows)
         said = None
         if self._layout.validation_column >= 0:
             said = numbers_of(self._column(columns, self._layout.validation_column))
             said = said.astype(np.float64)
         y = self._labels(columns, n_rows)
         found = [levels_of(columns[each.name]) for each in self._categories]
-        lacking = [
-            (column.title, np.array([not each for each in texts], np.bool_)[places])
+        flaws = [flaw for _, flaws in numbers for flaw in flaws]
+        flaws += [
+            Flaw(
+                f"{column.title} is empty, a missing value",
+                np.array([not each for each in texts])[places],
+            )
             for column, (texts, places) in zip(self._categories, found, strict=True)
             if column.missing == "fail"
         ]
-        rows = self._checks.dense(data.key, batch.first, y, X, said, lacking)
+        rows = self._checks.dense(data.key, batch.first, y, X, said, flaws)
         if self._layout.table is None:
             return rows
         return replace(rows, levels=self._hashes(found, rows.offsets - batch.first))
@@ -119,6 +130,10 @@ class ParquetRows(RowSource):
         for place, (texts, places) in enumerate(found):
             hashes[:, place] = self._collector.hashes_at(place, texts, places[good])
         return hashes
+
+
+def _are_empty(texts: Sequence[str]) -> NDArray[np.bool_]:
+    return np.array([not each for each in texts], np.bool_)
 
 
 def _matrix(arrays: Sequence[NDArray[Any]], n_rows: int) -> NDArray[Any]:

@@ -56,7 +56,7 @@ def review_table(first: FirstLines, layout: Layout, source: SourceFormat) -> lis
             "numbers; set data.header to true or false"
         )
     if layout.header:
-        _require_names(data, layout.column_names)
+        _require_names(data, layout.column_names, layout.ignored)
         _require_no_row_names(data, table)
     notes = []
     if found is Header.BY_EVIDENCE:
@@ -77,8 +77,12 @@ def _require_no_row_names(data: DataObject, table: Sequence[Cells]) -> None:
         )
 
 
-def _require_names(data: DataObject, names: Sequence[str]) -> None:
-    unnamed = [str(number) for number, name in enumerate(names, 1) if _UNNAMED.fullmatch(name)]
+def _require_names(data: DataObject, names: Sequence[str], ignored: Sequence[int]) -> None:
+    unnamed = [
+        str(column + 1)
+        for column, name in enumerate(names)
+        if _UNNAMED.fullmatch(name) and column not in ignored
+    ]
     if unnamed:
         columns = (
             f"column {unnamed[0]} has"
