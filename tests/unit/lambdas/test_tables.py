@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stepml.job.errors import BadRowError
 from tests.support.prepared_rows import LABEL, partitioned, prepared_frame, raw_frame, shards_of
 from tests.support.real_tables import as_csv, as_parquet
 
@@ -160,3 +161,36 @@ def test_numbers_and_words_are_those_of_pandas_in_any_ranges(
         right[f"{name}={level or '(missing)'}"] = dummies[level]
     job = partitioned(as_csv(frame), ranges=ranges, **RAW)
     assert_features(prepared_frame(job), right)
+
+
+def test_quotes_behind_the_first_megabyte_are_read_if_the_job_says_so() -> None:
+    text = "n,y\n" + "".join(f"{row},{row % 3}\n" for row in range(150_000)) + '"-5",0\n'
+    with pytest.raises(BadRowError, match=r"line 150002: .* quoted fields are not supported"):
+        partitioned(text.encode(), **RAW)
+    found = raw_frame(partitioned(text.encode(), quoted_newlines=False, ranges=2, **RAW))
+    assert found["n"].iloc[0] == -5
+    assert len(found) == 150_001
+
+
+def test_a_column_that_is_empty_in_a_hundred_rows_has_the_type_of_the_others() -> None:
+    frame = mixed(400)
+    for name in ("real", "flag", "city", "when", "day"):
+        frame.loc[:250, name] = None
+    assert_features(prepared_frame(partitioned(as_csv(frame), **RAW)), expected(frame))
+
+
+BAD_QUOTES = {
+    "escaped": ('1,"say \\"so\\", he",0', "4 columns where 3 are expected"),
+    "blanks before": ('1, "q, r",0', "4 columns where 3 are expected"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_QUOTES)
+def test_quotes_that_do_not_match_are_named_or_left_out(name: str) -> None:
+    line, problem = BAD_QUOTES[name]
+    text = "n,s,y\n" + "".join(f'{row},"a, b",{row % 3}\n' for row in range(2, 30)) + line + "\n"
+    fields = {"quoted_newlines": False, **RAW}
+    with pytest.raises(BadRowError, match=f"line 30: {problem}; quotes enclose whole fields"):
+        partitioned(text.encode(), **fields)
+    found = raw_frame(partitioned(text.encode(), on_bad_row="skip", **fields))
+    assert found["n"].tolist() == [*range(2, 30)]

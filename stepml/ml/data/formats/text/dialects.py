@@ -116,7 +116,9 @@ def _searched(plain: PlainText, start: bytes, delimiter: str, source: SourceForm
     if source.quoted_newlines is None and delimiter and b'"' in text:
         whole = text if is_all else text[: text.rfind(b"\n") + 1]
         found = _has_quoted_newlines(whole, dialect, delimiter)
-    has_quotes = bool(delimiter) and b'"' in text[text.find(b"\n") + 1 :]  # behind the header
+    # The first rows may have none; a header's quotes do not count.
+    is_said = source.quoted_newlines is not None
+    has_quotes = bool(delimiter) and (is_said or b'"' in text[text.find(b"\n") + 1 :])
     return replace(dialect, has_quotes=has_quotes, quoted_newlines=found)
 
 
