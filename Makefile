@@ -76,6 +76,7 @@ bench: install-dev caches ## Measure workflow, cold start, parsing, learning, ex
 	$(BIN)/python benchmarks/bench_workflow.py --json build/bench_workflow.json
 	$(BIN)/python benchmarks/bench_parsing.py --json build/bench_parsing.json
 	$(BIN)/python benchmarks/bench_partition.py --json build/bench_partition.json
+	$(BIN)/python benchmarks/bench_tables.py --json build/bench_tables.json
 	$(BIN)/python benchmarks/bench_learning.py --json build/bench_learning.json
 	$(BIN)/python benchmarks/bench_exchange.py --json build/bench_exchange.json
 	$(BIN)/python benchmarks/bench_training.py --json build/bench_training.json

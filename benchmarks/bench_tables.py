@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,15 +22,13 @@ import pandas as pd
 from benchmarks.json_file import write_json
 from tests.support.pipelines import prepared
 from tests.support.real_tables import (
+    EXPORTS,
     TABLES,
     RealTable,
     TableUnavailableError,
-    as_csv,
-    as_parquet,
+    with_times,
 )
 from tests.support.table_trials import Trial, try_table
-
-EXPORTS: dict[str, Callable[[pd.DataFrame], bytes]] = {"csv": as_csv, "parquet": as_parquet}
 
 
 @dataclass(frozen=True)
@@ -53,6 +50,8 @@ class Result:
 
 def compared(table: RealTable, frame: pd.DataFrame, data_format: str) -> Result:
     """Return how good the job is on one table."""
+    if data_format == "parquet":
+        frame = with_times(table, frame)  # text is text there
     start = time.perf_counter()
     shape = (table.name, data_format, *frame.shape)
     try:
@@ -62,7 +61,7 @@ def compared(table: RealTable, frame: pd.DataFrame, data_format: str) -> Result:
             *shape, 0, np.nan, np.nan, False, np.nan, 0.0, f"{type(error).__name__}: {error}"
         )
     seconds = time.perf_counter() - start
-    n_features = int(trial.job.training_plan().spec.workers and trial.model.card["n_features"])
+    n_features = int(trial.model.n_features_out_)
     difference = _difference(trial)
     return Result(
         *shape, n_features, trial.ours, trial.theirs, trial.is_as_good, difference, seconds

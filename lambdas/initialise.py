@@ -54,6 +54,7 @@ from stepml.ml.doubts import (
     doubts_about_classes,
     doubts_about_moments,
     notes_on_features,
+    notes_on_left_out,
     require_no_doubts,
 )
 from stepml.ml.job_shards import split_of
@@ -168,8 +169,11 @@ def _initialised(
     if scale is not None:
         scale = store.scale.publish(scale)
     if FORMATS[manifest.layout.format].label == "column":
-        store.pipeline.publish(Pipeline.of(manifest, scale))
-    notes = _notes(paced, manifest, moments, sample)
+        store.pipeline.publish(Pipeline.of(manifest, scale, paced.spec.data))
+    notes = [
+        *_notes(paced, manifest, moments, sample),
+        *notes_on_left_out(manifest.named_features, scale),
+    ]
     doubts = _doubts(store, paced, manifest, moments)
     start = Start(store, paced, open_bucket)
     plan = _plan_of(partition, start.with_steps(partition.spec.stop), manifest, paced.label_unit)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stepml.job.spec_base import Label, label_text
-from stepml.ml.artifact import Artifact
+from stepml.job.spec_base import Label
 from stepml.ml.class_names import NUMBERS as NUMBERS_ALONE
 from stepml.ml.class_names import ClassNames
-from stepml.ml.matrices import Floats, Floats64, Matrix
+from stepml.ml.matrices import Floats, Floats64
 from stepml.ml.models import KMeans, NeuralNetwork
 from stepml.ml.models.base import Array, WithProbabilities
 from stepml.ml.models.classifiers import BinaryClassifier
@@ -26,54 +24,49 @@ from stepml.trained.kinds import (
     of_modules,
     of_probabilities,
 )
-from stepml.trained.labels import class_labels
+from stepml.trained.labels import class_labels, require_labels
+from stepml.trained.model_columns import ModelOfColumns
 from stepml.trained.modules import linear_module
 from stepml.trained.numbers import NUMBERS, vector
-from stepml.trained.preparation import Preparation
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
 
-class TrainedModel(FittedEstimator):
+class TrainedModel(ModelOfColumns, FittedEstimator):
     """A trained model, which scikit-learn accepts as a fitted estimator.
 
     Every ``X`` is an array of any real type, nested lists, a table of pandas, polars or pyarrow, or
     a sparse matrix, of shape (n_samples, n_features). A network also takes images of shape
     (n_samples, channels, height, width), or (n_samples, height, width) if there is one channel. The
-    features are those of the data: the model itself fills in missing values and standardises. The
-    columns of a table are reordered by name if the model's features have names. An invalid ``X``
-    raises `ValueError`.
+    features are those of the data: the model itself encodes words and times, fills in missing
+    values and scales. The columns of a table are found by name if the model's have names, and
+    others are left out. A table may also be a mapping of columns, or a list of mappings. An
+    invalid ``X`` raises `ValueError`.
 
     Attributes
     ----------
     card : mapping
         Description of the model and its training, see `stepml.ml.artifact.Artifact`.
-    n_features_in_ : int
+    n_features_in_, n_features_out_ : int
+        Columns of the data that are features, and the features of the model that they become.
     n_iter_ : int
         Epochs of the training.
-    feature_names_in_ : array of shape (n_features,), of str
-        Only if the data had names.
+    feature_names_in_, feature_names_out_ : arrays of str
+        Their names, such as ``color`` and ``color=red``; only if the data had names.
+    pipeline_ : dict
+        What became of each column, as JSON; only of data with columns.
     classes_ : array of shape (n_classes,)
         Of classifiers: the labels of the data, ascending, as text, booleans or numbers; 0 and 1 if
         the model distinguishes one label from all others.
     coef_, intercept_ : array of float64
         Of linear models, shaped as in scikit-learn. They apply to rows as in the data, also if the
         job standardised: ``X @ coef_.T + intercept_`` are the decision values, or the predictions
-        of a regression.
+        of a regression. Of tables with words or times, they apply to the encoded features, in the
+        order of ``feature_names_out_``.
     cluster_centers_ : array of shape (n_clusters, n_features)
         Of k-means, in the space of prepared features.
     """
-
-    def __init__(self, artifact: Artifact) -> None:
-        self.card = artifact.card
-        self.n_features_in_ = artifact.model.n_features
-        self._model = artifact.model
-        self._w = artifact.parameters
-        self._preparation = Preparation(artifact)
-
-    def __repr__(self) -> str:
-        return f"<{self._name} of {self.n_features_in_} features, job {self.card.get('job_id')!r}>"
 
     def predict(self, X: Any) -> Array:
         """Return the label, number or cluster of each row, an array of shape (n_samples,)."""
@@ -127,8 +120,9 @@ class TrainedModel(FittedEstimator):
     def module(self) -> Module:
         """Return a torch module in evaluation mode; only networks and linear models have one.
 
-        It takes rows as in the data (float64, if there are `fine_features`, else float32), which
-        its part ``preparation`` scales for the bare ``network``. The outputs, of shape
+        It takes rows as in the data (float64, if there are `fine_features`, else float32), or those
+        of `encode` if they have categories. Its part ``preparation`` fills them in and scales them
+        for the bare ``network``. The outputs, of shape
         (n_samples, n_outputs), are decision values, or predictions of a regression. Those of
         classifiers are named by the module's `classes`, the list of `output_labels`. Each call
         returns a new module. Without torch, it raises `NotAvailableError`.
@@ -182,7 +176,8 @@ class TrainedModel(FittedEstimator):
         weights = scores.weights_of(sample_weight, len(labels))
         if not is_classifier:
             return scores.r2(predicted, labels, weights)
-        self._require_raw(labels)
+        if self._is_one_against_rest:
+            require_labels(labels, self.card["positive_class"])
         return scores.accuracy(predicted, self.expected(labels), weights)
 
     def expected(self, y: Any) -> Array:
@@ -211,26 +206,10 @@ class TrainedModel(FittedEstimator):
         return int(self.card["epoch"])
 
     @property
-    def fine_features(self) -> list[int]:
-        """The features that are centred in float64, because float32 has too few digits for them."""
-        return list(self._preparation.fine)
-
-    @property
-    def image_shape(self) -> tuple[int, ...]:
-        """The shape of a row, (channels, height, width), if it is an image; otherwise empty."""
-        return self._model.image_shape
-
-    @property
     def classes_(self) -> Array:
         of_classifiers(self, "classes_")
         assert isinstance(self._model, Classifier)
         return self._names.array(np.array(self._model.classes, np.float32))
-
-    @property
-    def feature_names_in_(self) -> Array:
-        if not self._preparation.feature_names:
-            raise AttributeError("feature_names_in_: the data of this model had no names")
-        return np.array(self._preparation.feature_names, dtype=object)
 
     @property
     def coef_(self) -> Floats64:
@@ -262,11 +241,7 @@ class TrainedModel(FittedEstimator):
         if isinstance(self._model, Classifier):
             both = [self._of_classes(each) for each in both]
         coefficients, intercepts = both
-        return coefficients.reshape(-1, self.n_features_in_), intercepts.reshape(-1)
-
-    @property
-    def _name(self) -> str:
-        return str(self.card["model"])
+        return coefficients.reshape(-1, self.n_features_out_), intercepts.reshape(-1)
 
     @property
     def _is_one_against_rest(self) -> bool:
@@ -315,19 +290,6 @@ class TrainedModel(FittedEstimator):
             allow_nan=self._preparation.fills,
         )
 
-    def _require_raw(self, labels: Array) -> None:
-        """Refuse values of `predict` in place of the data's labels."""
-        if not self._is_one_against_rest or labels.dtype.kind == "b":
-            return
-        positive = label_text(self.card["positive_class"])
-        if positive not in ("0", "1") and {"0", "1"} == {
-            *map(label_text, np.unique(labels).tolist())
-        }:
-            raise ValueError(
-                "expected the labels of the data, got only 0 and 1, and neither is the learnt "
-                f"class {positive}; pass y == {positive}, or bools"
-            )
-
     def _inertia(self, X: Any, sample_weight: Any) -> float:
         assert isinstance(self._model, KMeans)
         if sample_weight is not None:
@@ -336,7 +298,3 @@ class TrainedModel(FittedEstimator):
             return float(squares @ weights)
         blocks = (block for block in self._preparation.blocks(X) if len(block))
         return sum(self._model.accumulate(self._w, block).inertia for block in blocks)
-
-    def _of_blocks(self, function: Callable[[Floats, Matrix], Array], X: Any) -> Array:
-        blocks = self._preparation.blocks(X)
-        return np.concatenate([function(self._w, block) for block in blocks])

@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lambdas.job_store.plans import TrainingPlan
-from stepml.ml.data import Manifest, Moments, Scale, Shard, scale_of
-from stepml.ml.data.treatments import treatments_of
+from stepml.ml.data import Manifest, Moments, Scale, Shard
+from stepml.ml.job_scale import scale_for
 
 
 def has_scale(plan: TrainingPlan) -> bool:
     """Return whether the job's model has a scale: rows to predict may lack values."""
     data = plan.spec.data
-    return data.rescales or (data.may_lack_values and plan.matrix != "uint8")
+    may_lack_values = data.may_lack_values and plan.matrix != "uint8"
+    return data.rescales or data.drops_uninformative or may_lack_values
 
 
 def scales_shards(plan: TrainingPlan) -> bool:
     """Return whether the scale changes the job's own rows."""
-    return has_scale(plan) and (plan.spec.data.rescales or plan.about.missing_values > 0)
+    data = plan.spec.data
+    changes = data.rescales or data.drops_uninformative or plan.about.missing_values > 0
+    return has_scale(plan) and changes
 
 
 def learnt_scale(
@@ -36,5 +39,4 @@ def learnt_scale(
     """
     if not has_scale(plan):
         return None
-    treatments = treatments_of(plan.spec.data, manifest.layout, manifest.encoder)
-    return scale_of(moments, treatments, sparse=plan.matrix == "sparse", sample=sample)
+    return scale_for(plan.spec, manifest, moments, sample, sparse=plan.matrix == "sparse")

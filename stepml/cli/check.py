@@ -21,7 +21,7 @@ from stepml.cli.options import (
     Target,
 )
 from stepml.cli.output import Output
-from stepml.cli.run import JobFile, is_stream, read_job
+from stepml.cli.run import JobFile, Strict, is_stream, read_job
 from stepml.client.stack import DEFAULT_STACK
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def check(
             help="The code of model.entry_point: a directory, a .zip or a .py file.",
         ),
     ] = None,
+    strict: Strict = False,
     local: Local = False,
     endpoint_url: EndpointUrl = None,
     profile: Profile = None,
@@ -79,7 +80,7 @@ def check(
     _show(found, file, target, output)
     if found.mistakes:
         raise typer.Exit(BAD_INPUT)
-    if found.is_strict and found.warnings:
+    if (strict or found.is_strict) and found.warnings:
         raise typer.Exit(DOUBTFUL)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from stepml.cli.figures import count
 from stepml.cli.folding import folded
 from stepml.job.formats import FORMATS
-from stepml.job.spec_base import Label, label_text
+from stepml.job.spec_base import Label, label_shown, label_text
 
 if TYPE_CHECKING:
     from stepml.job.reports import DatasetFacts, JobWarning
@@ -117,8 +117,8 @@ def _range(ends: list[float]) -> str:
 
 def _classes(classes: list[Label]) -> str:
     if len(classes) <= _MOST_CLASSES:
-        return f"classes {', '.join(map(label_text, classes))}"
-    return f"{len(classes)} classes, {label_text(classes[0])} to {label_text(classes[-1])}"
+        return f"classes {', '.join(map(label_shown, classes))}"
+    return f"{len(classes)} classes, {label_shown(classes[0])} to {label_shown(classes[-1])}"
 
 
 def _number(label: float) -> str:

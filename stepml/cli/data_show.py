@@ -58,6 +58,14 @@ def show(
         bool | None,
         typer.Option("--header/--no-header", help="Whether line 1 names the columns."),
     ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="FIELD=VALUE",
+            help="Another field of a job's data, such as decimal=, or missing=zero.",
+        ),
+    ] = None,
     rows: Annotated[int, typer.Option(min=0, max=100, help="First rows to show.")] = 5,
     local: Local = False,
     endpoint_url: EndpointUrl = None,
@@ -71,6 +79,7 @@ def show(
     At most 16 MB are read. Nothing is written or started.
     """
     from stepml.cli.data_places import place_of
+    from stepml.cli.data_settings import data_with
     from stepml.cli.data_view import document_of, lines_of, view_of
     from stepml.job.spec import Data
 
@@ -85,6 +94,7 @@ def show(
         label=None if label is None else name_or_index(label),
         has_label=not no_label,
     )
+    data = data_with(data, settings or ())
     with output.working("reading the first rows"), found.in_its_words(_OPTIONS):
         view = view_of(found, data, rows)
     output.document(document_of(view))

@@ -16,7 +16,7 @@ from stepml.job.formats import FORMATS
 from stepml.job.spec import Data
 from stepml.job.spec_base import label_text
 from stepml.ml.data import DataPlan, guess_format, plan_data
-from stepml.ml.data.column_facts import ColumnFacts, column_facts, first_values, shown, time_shown
+from stepml.ml.data.column_facts import ColumnFacts, column_facts, first_values, shown, shown_as
 from stepml.ml.data.trial import Trial, try_partition
 
 _MOST_COLUMNS = 40  # in the list of columns
@@ -197,10 +197,11 @@ def _values(column: ColumnFacts) -> str:
             return "hashed" if column.n_features > 1 else "none"
         some = ", ".join(map(_quoted, column.levels[:_MOST_LEVELS]))
         more = ", …" if len(column.levels) > _MOST_LEVELS else ""
-        return f"{count(len(column.levels), 'level')}: {some}{more}"
+        noun = "level" if len(column.levels) == 1 else "levels"
+        return f"{len(column.levels):,} {noun}: {some}{more}"
     if math.isnan(column.low):
         return "none"
-    text = time_shown if column.kind == "time" else shown
+    text = shown_as(column.kind)
     if column.low == column.high:
         return f"{text(column.low)} in all rows"
     return f"{text(column.low)} to {text(column.high)}"
@@ -251,4 +252,4 @@ def _of_column(column: ColumnFacts) -> dict[str, Any]:
 
 
 def _printable(text: str) -> str:
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)

@@ -97,7 +97,7 @@ def _texts(labels: Iterable[Label]) -> list[str]:
 
 
 def _row_shape(model: TrainedModel) -> tuple[int, ...]:
-    return model.image_shape or (model.n_features_in_,)
+    return model.image_shape or (model.n_features_out_,)
 
 
 def _document(where: str, onnx: Path, model: TrainedModel) -> dict[str, object]:

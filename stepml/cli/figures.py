@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from stepml.cli.folding import folded
-from stepml.job.spec_base import label_text
+from stepml.job.spec_base import label_shown, label_text
 
 if TYPE_CHECKING:
     from stepml.job.reports import ClassQuality, EpochReport
@@ -45,7 +45,7 @@ def accuracy_lines(per_class: Sequence[ClassQuality]) -> list[str]:
     """Return lines with the accuracy of each class, which is its recall; none of two or many."""
     if not 2 < len(per_class) <= MOST_CLASSES_SHOWN:
         return []
-    shares = (f"{label_text(each.label)}:{_UNBROKEN}{each.recall:.4f}" for each in per_class)
+    shares = (f"{label_shown(each.label)}:{_UNBROKEN}{each.recall:.4f}" for each in per_class)
     lines = folded(f"  per-class accuracy: {', '.join(shares)}")
     return [line.replace(_UNBROKEN, " ") for line in lines]
 

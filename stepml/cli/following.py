@@ -25,7 +25,15 @@ from stepml.job.errors import DoubtfulResultError, InvalidNetworkError
 _ROW_HINTS = (
     (r" is text in (all|the first) \d+ rows", ""),  # the message says it; no row would be left
     (r"unless data.zero_based is true", ""),  # without these rows, others would be wrong
-    (r"quoted fields are not supported", "write the data without quotes"),
+    (
+        r"quoted fields are not supported",
+        "data.quoted_newlines says that fields are quoted; false: without line ends in them",
+    ),
+    (
+        r"column \d.*, not a number: ",
+        "data.columns.types 'category' makes the values of a column levels; data.on_bad_row "
+        "'skip' leaves such rows out",
+    ),
     (
         r"(column|feature) \d.* a missing value",
         "data.missing 'mean', or null, fills in missing values",

@@ -8,18 +8,19 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from stepml.cli.arrow import pyarrow_modules
 from stepml.cli.errors import BadInputError
 from stepml.cli.prediction_files import Column
 from stepml.cli.prediction_source import Source
 from stepml.job.explanations import did_you_mean
 from stepml.job.formats import FORMATS as FACTS
 from stepml.ml.data import DataObject, Layout
+from stepml.ml.data.formats.arrow import import_arrow
 from stepml.ml.data.formats.columns import names_shown
 from stepml.ml.data.formats.ranged_file import RangedFile
 from stepml.ml.data.formats.text.fields import rows_of
 from stepml.ml.data.formats.text.lines import place_of
 from stepml.ml.data.formats.text.text_lines import TextLines
+from stepml.ml.data.path_columns import path_values
 from stepml.ml.data.ranges import ByteRange
 
 
@@ -98,24 +99,44 @@ class _TextObject(ObjectColumns):
 
 
 class ParquetColumns(KeptColumns):
-    """Columns of Parquet, of any type."""
+    """Columns of Parquet, of any type, also those of an index; columns of the path are text."""
+
+    def __init__(self, source: Source, layout: Layout, names: Sequence[str]) -> None:
+        _, parquet = import_arrow("parquet", "Parquet")
+        stored = parquet.read_schema(RangedFile(source.reader, source.objects[0])).names
+        others = [name for name in names if name not in stored]
+        super().__init__(source, layout, others)
+        places = self._places
+        self._names = {
+            name: layout.column_names[places[name]] if name in places else name for name in names
+        }
 
     def of_object(self, data: DataObject) -> ObjectColumns:
-        names = [self._layout.column_names[place] for place in self._places.values()]
-        _, parquet = pyarrow_modules()
+        _, parquet = import_arrow("parquet", "Parquet")
+        names = self._names
+        path = self._layout.path_names
+        values = dict(zip(path, path_values(data, path), strict=True))
+        own = list({name for name in names.values() if name not in values})
         file = parquet.ParquetFile(RangedFile(self._source.reader, data))
-        return _ParquetObject(list(self._places), file.iter_batches(columns=names), names)
+        return _ParquetObject(names, file.iter_batches(columns=own), values)
 
 
 class _ParquetObject(ObjectColumns):
-    def __init__(self, titles: Sequence[str], batches: Iterator[Any], names: Sequence[str]) -> None:
-        self._titles = titles
-        self._names = names
+    def __init__(self, names: dict[str, str], batches: Iterator[Any], path: dict[str, str]) -> None:
+        self._names = names  # by title
         self._batches = batches
+        self._path = path  # values of the columns that only the path has
         self._batch: Any = None  # the rows that are not taken yet
 
     def take(self, n_rows: int) -> dict[str, Column]:
-        pyarrow, _ = pyarrow_modules()
+        own = self._taken(n_rows)
+        return {
+            title: [self._path[name] or None] * n_rows if name in self._path else own[name]
+            for title, name in self._names.items()
+        }
+
+    def _taken(self, n_rows: int) -> dict[str, Any]:
+        pyarrow, _ = import_arrow("parquet", "Parquet")
         taken: list[Any] = []
         while n_rows:
             if self._batch is None or not len(self._batch):
@@ -124,8 +145,7 @@ class _ParquetObject(ObjectColumns):
             self._batch = self._batch.slice(n_rows)
             n_rows -= len(taken[-1])
         table = pyarrow.Table.from_batches(taken)
-        columns = [table[name].combine_chunks() for name in self._names]
-        return dict(zip(self._titles, columns, strict=True))
+        return {name: table[name].combine_chunks() for name in table.column_names}
 
 
 def kept_columns(source: Source, layout: Layout, names: Sequence[str]) -> KeptColumns:

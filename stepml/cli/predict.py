@@ -29,7 +29,8 @@ from stepml.job.formats import FORMATS, Format
 from stepml.job.spec_base import label_text, listed
 
 if TYPE_CHECKING:
-    from stepml.cli.prediction_rows import GivenFormat, PredictionRows
+    from stepml.cli.given_format import GivenFormat
+    from stepml.cli.prediction_rows import PredictionRows
     from stepml.cli.prediction_source import Source
     from stepml.cli.prediction_table import Results
     from stepml.trained_model import TrainedModel
@@ -71,6 +72,14 @@ def predict(
         typer.Option(metavar="NAME_OR_INDEX", help="The label's column. Default: the job's."),
     ] = None,
     no_label: Annotated[bool, typer.Option("--no-label", help="All columns are features.")] = False,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="FIELD=VALUE",
+            help="Another field of a job's data that says how text is written, such as decimal=,",
+        ),
+    ] = None,
     keep: Annotated[
         list[str] | None,
         typer.Option(
@@ -104,7 +113,7 @@ def predict(
     If rows have labels, the quality of their predictions is shown as well. Columns that are no
     features of the model are left out.
     """
-    from stepml.cli.prediction_rows import GivenFormat
+    from stepml.cli.given_format import GivenFormat
 
     if label is not None and no_label:
         raise BadInputError("--label and --no-label exclude each other; give one of them")
@@ -114,7 +123,8 @@ def predict(
     if out is not None and out.is_file() and Path(data).exists() and out.samefile(data):
         raise BadInputError(f"--out: expected another file than that of the rows, got {str(out)!r}")
     has_label = False if no_label else (True if label is not None else None)
-    given = GivenFormat(format, header, label, has_label, tuple(dict.fromkeys(keep or ())))
+    kept = tuple(dict.fromkeys(keep or ()))
+    given = GivenFormat(format, header, label, has_label, kept, tuple(settings or ()))
     kind = kind_of(out, out_format)
     target = Target.chosen(local, endpoint_url, stack, profile, region)
     output = Output(as_json)
@@ -123,6 +133,8 @@ def predict(
             loaded = loaded_model(model, code, target, output)
             results, rows = _predicted(loaded, source, given, (out, kind), output)
         output.document(_document(model, loaded, rows, out, results))
+        for note in rows.unknown_levels.notes():
+            output.complaint(f"note: {note}")
         _show(results, output)
 
 
@@ -158,6 +170,7 @@ def _document(
         "out": str(out),
         "rows": results.rows,
         "unlabelled_rows": results.unlabelled_rows,
+        "unknown_levels": rows.unknown_levels.counts,
         **msgspec.to_builtins(results.quality),
     }
 
@@ -165,7 +178,7 @@ def _document(
 def _show(results: Results, output: Output) -> None:
     quality = results.quality
     lacking = f", {results.unlabelled_rows:,} without a label" * bool(results.unlabelled_rows)
-    output.complaint(f"{results.rows:,} rows{lacking}")
+    output.complaint(f"{results.rows:,} row{'s' * (results.rows != 1)}{lacking}")
     for name, value in quality.metrics.items():
         output.complaint(f"{name} {on_its_own(value, 4)}")
     if 0 < len(quality.per_class) <= MOST_CLASSES_SHOWN:

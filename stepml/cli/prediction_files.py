@@ -15,9 +15,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from stepml.cli.arrow import pyarrow_modules
 from stepml.cli.model_files import whole_file
 from stepml.cli.prediction_formats import COMPRESSED, OutFormat
+from stepml.ml.data.formats.arrow import import_arrow
 
 Column = npt.NDArray[Any] | Sequence[Any]
 """Values of a block of rows: an array of NumPy, a list of texts, or an array of Arrow."""
@@ -82,7 +82,7 @@ class ParquetWriter(PredictionWriter):
     """Writes a row group for each block."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._pyarrow, self._parquet = pyarrow_modules()
+        self._pyarrow, self._parquet = import_arrow("parquet", "Parquet")
         self._file = file
         self._writer: Any = None
 

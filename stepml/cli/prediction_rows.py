@@ -3,51 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stepml.cli.errors import BadInputError
-from stepml.cli.kept_columns import KeptColumns, column_index, kept_columns
+from stepml.cli.given_format import GivenFormat
+from stepml.cli.kept_columns import KeptColumns, kept_columns
 from stepml.cli.prediction_files import Column
+from stepml.cli.prediction_layout import find_layout
+from stepml.cli.prediction_order import Order
 from stepml.cli.prediction_source import Source
-from stepml.job.conversion import converted
-from stepml.job.errors import EmptyDataError, InvalidDataError
-from stepml.job.formats import FORMATS as FACTS
-from stepml.job.spec import Data
+from stepml.cli.unknown_levels import UnknownLevels
+from stepml.job.errors import InvalidDataError
 from stepml.ml.class_names import ClassNames
-from stepml.ml.data import ByteRange, Layout, SourceFormat, sniff
-from stepml.ml.data.formats import FORMATS, format_of_file
-from stepml.ml.data.formats.base import DataFormat
-from stepml.ml.data.formats.columns import names_shown
-from stepml.ml.data.formats.row_shapes import shape_note
+from stepml.ml.data import ByteRange, Layout
+from stepml.ml.data.encoding import RawRows
+from stepml.ml.data.formats import FORMATS
+from stepml.ml.data.formats.base import RowSource
+from stepml.ml.data.formats.row_checks import to_float32
 from stepml.ml.data.formats.rows import DenseRows, SparseRows, Values
 from stepml.ml.data.labels import MAX_LABELS
 from stepml.ml.data.objects import REQUEST_BYTES
 from stepml.ml.data.ranges import Cut
-from stepml.ml.data.table import TableSettings
 from stepml.ml.matrices import CsrMatrix, Floats
 from stepml.ml.models.base import Array
-from stepml.trained.columns import column_order
 
 if TYPE_CHECKING:
     from stepml.trained_model import TrainedModel
-
-
-# The model says what the columns are, not the rows to predict.
-_NUMBERS = TableSettings(types=(("*", "number"),))
-
-
-@dataclass(frozen=True, slots=True)
-class GivenFormat:
-    """The format of the data, as given on the command line."""
-
-    format: str | None = None
-    header: bool | None = None
-    label: str | None = None  # name or index
-    has_label: bool | None = None
-    keep: tuple[str, ...] = ()  # names or indices of columns to copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +55,10 @@ class PredictionRows:
     source: Source
     layout: Layout
     n_features: int
-    order: list[int] | None  # columns of the model's features; None if they are in order
+    order: Order
     assumed: tuple[str, ...]  # guesses about the format that the user should see
     keep: KeptColumns
+    unknown_levels: UnknownLevels  # in the rows so far
 
     @property
     def has_label(self) -> bool:
@@ -91,7 +76,15 @@ class PredictionRows:
             kept = self.keep.of_object(data)
             for block in rows.read(ByteRange(number, 0, data.value_bytes)):
                 y, is_labelled = self._labels(block, rows.label_names), ~np.isnan(block.y)
-                yield Block(self._matrix(block), y, is_labelled, kept.take(len(y)))
+                X = self._matrix(block)
+                if isinstance(X, RawRows):
+                    self.unknown_levels.add(X, data.name, partial(self._levels, rows))
+                yield Block(X, y, is_labelled, kept.take(len(y)))
+
+    def _levels(self, rows: RowSource) -> list[Sequence[str]]:
+        """Return the levels of the model's categories in the data so far."""
+        levels, order = rows.levels, self.order.levels
+        return list(levels) if order is None else [levels[place] for place in order]
 
     def _labels(self, rows: DenseRows | SparseRows, names: tuple[str, ...]) -> Array:
         """Return labels as the file has them: text, booleans, integers or numbers."""
@@ -106,10 +99,14 @@ class PredictionRows:
         return ClassNames(self.layout.label_kind, names).array(rows.y)
 
     def _matrix(self, rows: DenseRows | SparseRows) -> Any:
-        """Return rows as float32, or as float64 if remainders count."""
+        """Return rows as float32, as float64 if remainders count, or raw rows of a table."""
+        if isinstance(rows, DenseRows) and self.layout.table is not None:
+            levels = np.empty((len(rows.y), 0), np.uint64) if rows.levels is None else rows.levels
+            X = to_float32(_ordered(rows.X, self.order.numbers))
+            return RawRows(X, _ordered(levels, self.order.levels), rows.remainders)
         if isinstance(rows, DenseRows):
-            X = rows.X if rows.remainders is None else self._exact(rows.X, rows.remainders)
-            return X if self.order is None else X[:, self.order]
+            exact = rows.X if rows.remainders is None else self._exact(rows.X, rows.remainders)
+            return _ordered(exact, self.order.numbers)
         values: Any = rows.values
         if rows.remainders is not None:
             values = np.add(values, rows.remainders, dtype=np.float64)
@@ -123,6 +120,10 @@ class PredictionRows:
         return exact
 
 
+def _ordered(columns: Any, order: list[int] | None) -> Any:
+    return columns if order is None else columns[:, order]
+
+
 def prediction_rows(source: Source, model: TrainedModel, given: GivenFormat) -> PredictionRows:
     """Return the rows of ``source`` with the features in the order of ``model``.
 
@@ -130,211 +131,18 @@ def prediction_rows(source: Source, model: TrainedModel, given: GivenFormat) -> 
     ------
     InvalidDataError
         They do not have the given format, or the features of the model.
-    """
-    data: dict[str, Any] = model.card["job"]["data"]
-    format = given.format or _format_of(source) or str(data["format"])  # noqa: A001
-    find = _Finder(source, model, given, format, data)
-    places = {"column": find.columns, "first": find.labels_first, "apart": find.arrays}
-    return places[FACTS[format].label]()
-
-
-@dataclass(frozen=True, slots=True)
-class _Finder:
-    """Detects the format of rows and the column of the label."""
-
-    source: Source
-    model: TrainedModel
-    given: GivenFormat
-    format: str
-    data: dict[str, Any]  # of the job
-
-    def labels_first(self) -> PredictionRows:
-        """Return rows that begin with their label."""
-        if self.given.label is not None:
-            raise BadInputError(f"--label: rows of {self.format} begin with their label")
-        zero_based = self.data.get("zero_based", False)  # models of before have no such field
-        asked = self._asked(n_features=self.model.n_features_in_, zero_based=zero_based)
-        reader, objects = self.source.reader, self.source.objects
-        layout = sniff(reader, objects, asked)
-        notes = self._format.review(reader, objects, layout, asked)
-        has_label = self.given.has_label is not False
-        assumed = () if self.given.has_label is not None else (FACTS[self.format].label_words,)
-        layout = replace(layout, label_column=0 if has_label else -1)
-        return self._rows(layout, None, *assumed, *map(self.source.named_in, notes))
-
-    def arrays(self) -> PredictionRows:
-        """Return rows whose labels are a separate array."""
-        if self.given.label is not None:
-            raise BadInputError(f"--label: {self.format} has no columns to choose from")
-        layout = self._sniffed(has_label=False)
-        self._require_features(layout.n_features or 0)
-        self._require_image_shape(layout.row_shape)
-        if self.given.has_label is False:
-            return self._rows(layout, None)
-        if not self._format.has_labels(self.source.reader, self.source.objects):
-            return self._rows(layout, None, "there are no labels")
-        found = replace(self._sniffed(has_label=True), label_kind=self._label_kind)
-        return self._rows(found, None, FACTS[self.format].label_words)
-
-    def columns(self) -> PredictionRows:
-        """Return rows of columns, one of which may be the label."""
-        asked = self._asked(has_label=False, header=self._header())
-        reader, objects = self.source.reader, self.source.objects
-        layout = sniff(reader, objects, asked)
-        layout = self._format.complete(reader, objects, layout)
-        layout = self._without_validation(layout)
-        column, *assumed = self._label(layout)
-        layout = replace(layout, label_column=column, label=None, unlabelled=True)
-        layout = replace(layout, label_kind=self._label_kind)
-        layout, *left_out = self._without_others(layout)
-        notes = self._format.review(reader, objects, layout, asked)
-        others = layout.other_columns
-        names = [name for at, name in enumerate(layout.column_names) if at not in others]
-        expected = self.model.card["features"]
-        order = self._order(names, expected) if names and expected else None
-        n_features = layout.n_columns - len(others)
-        self._require_features(n_features)
-        found = replace(layout, n_features=n_features)
-        notes = [*left_out, *map(self.source.named_in, notes)]
-        return self._rows(found, order, *assumed, *notes)
-
-    def _without_others(self, layout: Layout) -> tuple[Any, ...]:
-        """Leave out columns that are no features of the model, and say which."""
-        names, expected = layout.column_names, set(self.model.card["features"])
-        if not names or not expected:
-            return (layout,)
-        others = layout.other_columns
-        surplus = [at for at, name in enumerate(names) if name not in expected and at not in others]
-        if not surplus:
-            return (layout,)
-        shown = names_shown([names[at] for at in surplus])
-        return replace(layout, ignored=tuple(surplus)), f"no features, and left out: {shown}"
-
-    def _without_validation(self, layout: Layout) -> Layout:
-        """Leave out the column that said to the job which rows validate, if it is there.
-
-        It is found by its name or, if there are as many columns as in the job's data, by its index.
-        """
-        asked = (self.data.get("validation") or {}).get("column")
-        if layout.column_names.count(asked) == 1:
-            column = layout.column_names.index(asked)
-        elif isinstance(asked, int) and layout.n_columns == self._width + 2:  # the label's as well
-            column = asked % layout.n_columns
-        else:
-            return layout
-        # Any number in it will do.
-        return replace(layout, validation_column=column, validates_after=0.0)
-
-    def _rows(self, layout: Layout, order: list[int] | None, *assumed: str) -> PredictionRows:
-        said = () if self.given.format else (f"format {self.format}",)
-        n_features, fine = self.model.n_features_in_, self.model.fine_features
-        layout = replace(layout, fine=tuple(fine if order is None else (order[f] for f in fine)))
-        keep = kept_columns(self.source, layout, self.given.keep)
-        return PredictionRows(self.source, layout, n_features, order, (*said, *assumed), keep)
-
-    def _sniffed(self, **options: Any) -> Layout:
-        return sniff(self.source.reader, self.source.objects, self._asked(**options))
-
-    def _asked(self, **options: Any) -> SourceFormat:
-        """Return the job's conventions of text and missing values, with the given ``options``."""
-        asked = SourceFormat.from_data(converted(self.data, Data))
-        missing = asked.missing if FACTS[self.format].has_missing_values else "fail"
-        plain = {"header": None, "label": None, "n_features": None, "has_label": True}
-        none = {"validates": None, "validates_after": None, "on_bad_row": "fail"}
-        asked = replace(asked, format=self.format, missing=missing, settings=_NUMBERS)
-        return replace(asked, **(plain | none | options))
-
-    def _header(self) -> bool | None:
-        """Return whether there is a header: as given, else if line 1 names the model's features."""
-        features = set(self.model.card["features"])
-        if self.given.header is not None or not features:
-            return self.given.header
-        try:
-            named = self._sniffed(has_label=False, header=True)
-        except EmptyDataError:  # there is only one line
-            return None
-        return True if features <= set(named.column_names) else None
-
-    def _label(self, layout: Layout) -> tuple[Any, ...]:
-        """Return the label's column, or -1 if there is none, and the assumption behind it."""
-        names, n_columns, n_features = layout.column_names, layout.n_columns, self._width
-        if self.given.has_label is False:
-            return (-1,)
-        if self.given.label is not None:
-            return (column_index(self.given.label, layout, "--label"),)
-        label = self.model.card["label"]
-        if label and names.count(label) == 1:
-            return names.index(label), f"the label is column {label!r}"
-        n_others = n_columns - len(layout.other_columns)
-        if n_others == n_features or (names and self.model.card["features"]):
-            return -1, "there is no label"
-        if n_others != n_features + 1 or not self.data["has_label"]:
-            self._require_features(n_others)
-        asked = self.data["label"]
-        if isinstance(asked, str):
-            raise InvalidDataError(
-                f"{self._name} has {n_others} columns, one more than the model has features, "
-                f"and none is named {asked!r}; give the label's column with --label"
-            )
-        column = n_columns - 1 if asked is None else column_index(str(asked), layout, "--label")
-        return column, f"the label is {layout.column_title(column)}"
-
-    def _order(self, names: Sequence[str], expected: Sequence[str]) -> list[int] | None:
-        try:
-            return column_order(names, expected)
-        except ValueError as error:
-            raise InvalidDataError(f"{self._name}: {error}") from None
-
-    def _require_features(self, found: int) -> None:
-        if found == self._width:
-            return
-        shape = self.model.image_shape
-        hint = f"; one image is X of shape {(1, *shape)}" if found in shape[-1:] else ""
-        raise InvalidDataError(
-            f"{self._name}: the model has {self._width} features, the data have {found}{hint}"
-        )
-
-    def _require_image_shape(self, found: Sequence[int]) -> None:
-        shape = self.model.image_shape
-        if not shape or not found or (1, *found)[-3:] == shape:
-            return
-        expected, got = (shape_note(each).strip(" ()") for each in (shape, found))
-        raise InvalidDataError(
-            f"{self._name}: the model takes images of {expected}, the data have {got}"
-        )
-
-    @property
-    def _label_kind(self) -> str:
-        """The kind of the labels: as in training; those that no score needs may be anything."""
-        if hasattr(self.model, "cluster_centers_"):
-            return "text"
-        return str(self.model.card.get("label_kind", "number"))
-
-    @property
-    def _format(self) -> DataFormat:
-        return FORMATS[self.format]
-
-    @property
-    def _width(self) -> int:
-        return self.model.n_features_in_
-
-    @property
-    def _name(self) -> str:
-        return self.source.objects[0].name
-
-
-def _format_of(source: Source) -> str | None:
-    """Return the format that the objects' names tell, or None.
-
-    Raises
-    ------
     BadInputError
-        They tell several.
+        An option does not fit the rows.
     """
-    found = {known for each in source.objects if (known := format_of_file(each.name)) is not None}
-    if len(found) > 1:
-        raise BadInputError(
-            f"--format: expected one of {', '.join(sorted(found))}, because there are files of all "
-            f"at {source.title}"
-        )
-    return next(iter(found), None)
+    found = find_layout(source, model, given)
+    keep = kept_columns(source, found.layout, given.keep)
+    n_features = model.n_features_in_
+    return PredictionRows(
+        source,
+        found.layout,
+        n_features,
+        found.order,
+        found.assumed,
+        keep,
+        UnknownLevels(model.table),
+    )

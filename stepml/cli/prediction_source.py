@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 import sys
@@ -33,6 +34,13 @@ _OPTIONS = {
     "data.label": "--label",
     "data.n_features": "n_features",
 }
+# The model says the types of columns.
+_TYPES = re.compile(r"; data\.columns\.types \{.*?\} makes its values levels")
+_DECIMAL_COMMA = re.compile(r" is '[-+]?\d+,\d+', not a number")
+_DECIMAL_HINT = "; give --set decimal=, if that is the decimal separator"
+_SETTING = re.compile(
+    r"(?:set )?data\.(delimiter|encoding|comment|decimal|thousands|quoted_newlines|missing_words)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +63,8 @@ class Source:
             message = message.replace(f"s3 object {each.key}", self.root + each.key)
         for field, option in _OPTIONS.items():
             message = message.replace(field, option)
-        return message
+        message = _DECIMAL_COMMA.sub(rf"\g<0>{_DECIMAL_HINT}", _TYPES.sub("", message))
+        return _SETTING.sub(r"--set \1", message)
 
 
 class LocalFiles:

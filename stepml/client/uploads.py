@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 
 from stepml.client.connection import Connection
 from stepml.client.transfers import Content, Presence, presence, send
@@ -40,9 +41,20 @@ def send_all(
     on_bytes: Callable[[int], object] | None = None,
 ) -> None:
     """Write the content of all ``files``; those that are there are replaced."""
+    is_over = Event()
+
+    def count(n_bytes: int) -> None:
+        if is_over.is_set():  # Ctrl-C, or another file has failed: a large one ends at once
+            raise CancelledError
+        if on_bytes is not None:
+            on_bytes(n_bytes)
+
+    def send_one(each: Sending) -> None:
+        send(connection, bucket, each.key, each.content, count)
+
     with ThreadPoolExecutor(_AT_ONCE) as threads:
-        list(
-            threads.map(
-                lambda each: send(connection, bucket, each.key, each.content, on_bytes), files
-            )
-        )
+        try:
+            list(threads.map(send_one, files))
+        except BaseException:
+            is_over.set()
+            raise

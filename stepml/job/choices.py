@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import msgspec
 
@@ -88,7 +88,7 @@ def with_rows(spec: JobSpec, n_features: int | None, row_shape: Sequence[int]) -
     return msgspec.structs.replace(spec, model=model)
 
 
-def with_index_base(spec: JobSpec, zero_based: bool) -> JobSpec:
+def with_index_base(spec: JobSpec, zero_based: bool | Literal["auto"]) -> JobSpec:
     """Return the job with the decision on the first index, if the format of its data has any."""
     if FORMATS[settled(spec.data.format)].sparse != "always":
         return spec
@@ -110,7 +110,9 @@ def inherited(spec: JobSpec, before: JobSpec) -> JobSpec:
     spec = msgspec.structs.replace(spec, algorithm=algorithm)
     groups = {name: _like(getattr(spec, name), getattr(before, name)) for name in GROUPS}
     groups["stop"] = _ending_like(groups["stop"], before.stop)
-    return msgspec.structs.replace(spec, **groups)
+    spec = msgspec.structs.replace(spec, **groups)
+    is_open = spec.data.zero_based == "auto"
+    return with_index_base(spec, before.data.zero_based) if is_open else spec
 
 
 def choices_between(asked: JobSpec, chosen: JobSpec) -> Choices:

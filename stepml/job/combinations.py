@@ -14,6 +14,8 @@ from stepml.job.models import MODELS
 from stepml.job.places import bucket_and_key, is_absolute
 from stepml.job.spec import Data, JobSpec, Validation
 from stepml.job.spec_base import Label, listed, parse_labels, require_choice, tag
+from stepml.job.table_checks import TABLE_CHECKS
+from stepml.job.text_checks import TEXT_CHECKS
 
 
 def contradictions(spec: JobSpec) -> list[str]:
@@ -54,6 +56,12 @@ def _check_data(spec: JobSpec) -> None:
             data,
             lambda facts: facts.sparse != "never" or facts.label == "column",  # tables may be wide
         )
+    if data.path_columns:
+        _require_format("data.path_columns true", data, lambda facts: facts.label == "column")
+        if data.header is False:
+            raise InvalidJobError(
+                "data.path_columns: needs a header, but data.header is false; got true"
+            )
     if data.zero_based != "auto":
         what = f"data.zero_based {json.dumps(data.zero_based)}"
         _require_format(what, data, lambda facts: facts.sparse == "always")
@@ -214,6 +222,8 @@ def _require_format(what: str, data: Data, has_it: Callable[[FormatFacts], bool]
 
 _CHECKS: tuple[Callable[[JobSpec], None], ...] = (
     *ALGORITHM_CHECKS,
+    *TEXT_CHECKS,
+    *TABLE_CHECKS,
     _check_model,
     _check_code,
     _check_data,

@@ -17,6 +17,7 @@ class FormatFacts:
     # Place of the labels: a column that data.label chooses, the start of each row, or apart.
     label: Literal["column", "first", "apart"]
     label_words: str  # the same, for messages
+    is_text: bool = False  # lines of text, in a dialect that fields of data describe
     has_header: bool = False  # line 1 may name the columns: data.header
     needs_label: bool = False  # data.has_label cannot be false
     has_missing_values: bool = False  # data.missing has an effect
@@ -27,6 +28,7 @@ class FormatFacts:
 _COLUMNS = FormatFacts(
     label="column",
     label_words="the label is a column",
+    is_text=True,
     has_header=True,
     has_missing_values=True,
 )
@@ -42,12 +44,13 @@ FORMATS: dict[str, FormatFacts] = {
     "libsvm": FormatFacts(
         label="first",
         label_words="rows begin with their label",
+        is_text=True,
         needs_label=True,
         sparse="always",
     ),
     "npz": FormatFacts(
         label="apart",
-        label_words="labels are the array y",
+        label_words="labels are an array",
         has_missing_values=True,
         sparse="sometimes",
     ),

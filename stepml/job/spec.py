@@ -29,6 +29,7 @@ MOST_CHOSEN_EPOCHS = 300  # of a job that leaves stop.max_epochs open
 _HEADERS = names_of(lambda facts: facts.has_header)
 _COLUMNS = ", ".join(names_of(lambda facts: facts.label == "column"))
 _LINES = ", ".join(_HEADERS)
+_TEXT = ", ".join(names_of(lambda facts: facts.is_text))
 _SPARSE = ", ".join(names_of(lambda facts: facts.sparse == "always"))
 _MISSING = ", ".join(names_of(lambda facts: facts.has_missing_values))
 _UNLABELLED = ", ".join(name for name, model in MODELS.items() if not model.needs_labels)
@@ -79,15 +80,18 @@ class Data(SpecGroup, frozen=True, kw_only=True):
     ] = None
     delimiter: Annotated[
         Annotated[str, Meta(min_length=1, max_length=1)] | None,
-        Meta(description=f"{_LINES}: the character between columns; null: inferred"),
+        Meta(
+            description=f"{_LINES}: the character between columns, a blank for any number of "
+            "blanks; null: inferred"
+        ),
     ] = None
     encoding: Annotated[
         Literal["utf-8", "utf-16", "latin-1"] | None,
-        Meta(description=f"{_LINES}: of the text; latin-1 is Windows-1252; null: inferred"),
+        Meta(description=f"{_TEXT}: of the text; latin-1 is Windows-1252; null: inferred"),
     ] = None
     comment: Annotated[
         Annotated[str, Meta(min_length=1, max_length=1)] | None,
-        Meta(description=f"{_LINES}: lines that begin with it are left out; null: none"),
+        Meta(description=f"{_TEXT}: lines that begin with it are left out; null: none"),
     ] = None
     decimal: Annotated[
         Literal[".", ","], Meta(description=f"{_LINES}: the decimal separator of numbers")
@@ -217,6 +221,11 @@ class Data(SpecGroup, frozen=True, kw_only=True):
         """Whether any feature may be scaled."""
         own = self.scale.values() if isinstance(self.scale, dict) else ()
         return any(each != "none" for each in (self.rescaling, *own))
+
+    @property
+    def drops_uninformative(self) -> bool:
+        """Whether columns that say nothing are left out."""
+        return self.columns is not None and self.columns.uninformative == "drop"
 
     def in_bucket(self, own_bucket: str) -> Data:
         """Return the data with all their places whole; see `JobSpec.in_bucket`."""

@@ -57,10 +57,16 @@ def listed(choices: tuple[str, ...]) -> str:
 
 def label_text(label: Label) -> str:
     """Return ``label`` with all its digits, and whole numbers without a fraction."""
-    if isinstance(label, str | bool):
+    if isinstance(label, str | int):  # which bool is, too
         return str(label)
     number = float(label)
     return str(int(number)) if number.is_integer() and abs(number) < 1e16 else repr(number)
+
+
+def label_shown(label: Label) -> str:
+    """Return ``label`` for a list in a message: text with commas or quotes is quoted."""
+    text = label_text(label)
+    return repr(text) if isinstance(label, str) and set(text) & set(",;:\"'") else text
 
 
 def parse_labels(

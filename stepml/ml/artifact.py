@@ -4,7 +4,8 @@ It has two files::
 
     model.safetensors   the model's arrays by their usual names; `feature_fill`, `feature_mean` and
                         `feature_scale` if rows are prepared for the model; `feature_fine` and
-                        `feature_fine_mean` if some features are centred in float64
+                        `feature_fine_mean` if some features are centred in float64; others of
+                        `Scale` if it has them
     model.json          the card: kind of model, features, labels, and the job that trained it
 """
 
@@ -29,7 +30,8 @@ from stepml.ml.models import Model, restore_model
 from stepml.ml.neural.layout import SCALE_ARRAYS
 
 # To be raised if an older version would misread the files.
-FORMAT_VERSION = 1
+# 2: fills of all kinds are in the scale, and the card may have a pipeline of columns.
+FORMAT_VERSION = 2
 ARRAYS_FILE, CARD_FILE = "model.safetensors", "model.json"
 
 _VERSION, _DIGEST = "format_version", "arrays_sha256"

@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from stepml.job.spec_base import Label, label_text
+from stepml.job.spec_base import Label, label_shown, label_text
 
 # Integers up to this are exact in float64, which JSON and NumPy share.
 MOST_EXACT = 2**53
@@ -90,7 +90,7 @@ class ClassNames:
 
     def text(self, code: float) -> str:
         """Return the label for messages."""
-        return label_text(self.label(code))
+        return label_shown(self.label(code))
 
     def shown(self, codes: Iterable[float]) -> str:
         """Return the first labels, for a message."""

@@ -10,6 +10,8 @@ from stepml.job.formats import FORMATS
 from stepml.job.reports import DatasetFacts
 from stepml.job.spec import JobSpec
 from stepml.ml.data import Layout, Manifest
+from stepml.ml.data.table import TableColumn
+from stepml.ml.data.uninformative import is_identifier
 from stepml.ml.doubts import doubts_about_data
 
 
@@ -37,6 +39,7 @@ def dataset_facts(
         notes=[
             *notes,
             *_note_on_unused_label(spec, layout),
+            *_notes_on_identifiers(manifest),
             *_note_on_missing(spec, manifest),
             *_note_on_validation(spec, manifest),
         ],
@@ -50,14 +53,20 @@ def _about_table(manifest: Manifest) -> dict[str, Any]:
     if table is None:
         return {"features": manifest.n_features}
     titles = {each.column: each.name or f"column {each.column + 1}" for each in table.columns}
+    identifiers = _identifiers_left_out(manifest)
+    columns = [each for each in table.columns if each not in identifiers]
     fills: dict[str, list[str]] = {}
-    for each in table.columns:
+    for each in columns:
         fills.setdefault(str(each.missing), []).append(titles[each.column])
-    levels = zip(table.categories, manifest.levels, strict=True)
+    levels = {
+        titles[each.column]: sum(map(bool, found))
+        for each, found in zip(table.categories, manifest.levels, strict=True)
+        if each not in identifiers
+    }
     return {
-        "kinds": dict(Counter(each.kind for each in table.columns)),
-        "levels": {titles[each.column]: sum(map(bool, found)) for each, found in levels},
-        "left_out": list(table.dropped),
+        "kinds": dict(Counter(each.kind for each in columns)),
+        "levels": levels,
+        "left_out": [*table.dropped, *(titles[each.column] for each in identifiers)],
         "fills": fills,
         "features": manifest.n_features,
     }
@@ -75,6 +84,32 @@ def _label_of(layout: Layout) -> str:
         return FORMATS[layout.format].label_words
     names, column = layout.column_names, layout.label_column
     return names[column] if names else f"column {column + 1}"
+
+
+def _notes_on_identifiers(manifest: Manifest) -> list[str]:
+    """Return notes on categories that have about as many levels as rows."""
+    table = manifest.layout.table
+    found = []
+    for column, levels in zip(table.categories if table else (), manifest.levels, strict=False):
+        if is_identifier(levels, manifest.n_rows):
+            found.append(
+                f"{column.title} has {len(levels):,} levels in {manifest.n_rows:,} rows, like an "
+                "identifier; data.columns.drop leaves it out"
+            )
+    return found + [
+        f"{column.title} has a level for almost each row, like an identifier; it is left out, as "
+        "data.columns.uninformative says"
+        for column in _identifiers_left_out(manifest)
+    ]
+
+
+def _identifiers_left_out(manifest: Manifest) -> list[TableColumn]:
+    """Return the categories that have lost their levels."""
+    table = manifest.layout.table
+    if table is None or not table.drops_identifiers:
+        return []
+    levels = zip(table.categories, manifest.levels, strict=True)
+    return [column for column, own in levels if column.has_levels and not own]
 
 
 def _note_on_missing(spec: JobSpec, manifest: Manifest) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -17,10 +18,10 @@ from stepml.job.choices import (
 from stepml.job.combinations import contradictions
 from stepml.job.errors import (
     BadLabelError,
+    EmptyDataError,
     InvalidDataError,
     InvalidJobError,
     NotAvailableError,
-    NotEnoughDataError,
 )
 from stepml.job.places import bucket_and_key
 from stepml.job.reports import DatasetFacts, JobWarning
@@ -39,7 +40,13 @@ from stepml.ml.data import (
 from stepml.ml.data.objects import ObjectCatalogue
 from stepml.ml.data.trial import Trial, try_partition
 from stepml.ml.dataset_facts import dataset_facts
-from stepml.ml.doubts import doubts_about_classes, doubts_about_moments, notes_on_features
+from stepml.ml.doubts import (
+    doubts_about_classes,
+    doubts_about_moments,
+    notes_on_features,
+    notes_on_left_out,
+)
+from stepml.ml.job_scale import scale_for
 from stepml.ml.job_shards import split_of
 from stepml.ml.label_checks import require_labels_suit
 from stepml.ml.suitability import check_suits, model_on
@@ -151,7 +158,10 @@ def _choose(found: JobTrial, plan: DataPlan, concurrency: int | None) -> None:
 def _tried(found: JobTrial, source: ObjectCatalogue, plan: DataPlan) -> Trial | None:
     data = found.spec.data
     try:
-        trial = try_partition(source, plan, data.seed)
+        try:
+            trial = try_partition(source, plan, data.seed)
+        except EmptyDataError:  # all rows are bad: the first one is what ends the job
+            trial = try_partition(source, plan, data.seed, on_bad_row=data.on_bad_row)
     except NotAvailableError as error:
         plan.notes.append(f"the rows were not read here: {error}")
     except InvalidDataError as error:
@@ -195,17 +205,20 @@ def _add_bad_rows(found: JobTrial, trial: Trial) -> None:
 
 
 def _unsuitable(spec: JobSpec, trial: Trial) -> list[str]:
-    """Return the mistake that the rows show, if any."""
+    """Return the mistakes that the rows show."""
     manifest = trial.manifest
-    try:
-        require_labels_suit(spec, manifest.layout)
-        if trial.is_all:
-            check_suits(spec, manifest)
-        elif not _may_have_more_labels(manifest):
-            model_on(spec, manifest)
-    except (BadLabelError, NotEnoughDataError, InvalidJobError, InvalidDataError) as error:
-        return [str(error)]
-    return []
+    checks: list[Callable[[], object]] = [lambda: require_labels_suit(spec, manifest.layout)]
+    if trial.is_all or not _may_have_more_labels(manifest):
+        checks.append(lambda: model_on(spec, manifest))
+    if trial.is_all:
+        checks.append(lambda: check_suits(spec, manifest))
+    mistakes: dict[str, None] = {}
+    for check in checks:
+        try:
+            check()
+        except (InvalidJobError, InvalidDataError) as error:
+            mistakes[str(error)] = None
+    return list(mistakes)
 
 
 def _may_have_more_labels(manifest: Manifest) -> bool:
@@ -234,6 +247,10 @@ def _examined(
     warnings = doubts_about_moments(found.spec, manifest.named_features, moments)
     if not found.spec.model.takes_images:
         notes = [*notes, *notes_on_features(manifest.named_features, moments, lambda: train.X)]
+    if found.spec.data.drops_uninformative:
+        sparse = kind == "sparse"
+        scale = scale_for(found.spec, manifest, moments, lambda: train, sparse=sparse)
+        notes += notes_on_left_out(manifest.named_features, scale)
     return notes, [*warnings, *_about_classes(found, trial, held_out)]
 
 

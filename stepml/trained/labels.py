@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from stepml.job.spec_base import label_text
+from stepml.job.spec_base import Label, label_text
 from stepml.ml.class_names import ClassNames, label_name, not_of_kind
 from stepml.trained.numbers import Array
 
@@ -44,6 +44,18 @@ def class_labels(y: Any, n_rows: int, names: ClassNames) -> Array:
     if names.kind == "boolean":
         return np.array([name == "True" for name in found], np.bool_)
     return np.array(found, np.str_).astype(_TYPES[names.kind])
+
+
+def require_labels(labels: Array, positive: Label) -> None:
+    """Raise `ValueError` if ``labels`` are predictions of one label against the rest."""
+    shown = label_text(positive)
+    if labels.dtype.kind == "b" or shown in ("0", "1"):
+        return
+    if {"0", "1"} == {*map(label_text, np.unique(labels).tolist())}:
+        raise ValueError(
+            "expected the labels of the data, got only 0 and 1, and neither is the learnt class "
+            f"{shown}; pass y == {repr(shown) if isinstance(positive, str) else shown}, or bools"
+        )
 
 
 def _name(label: Any, row: int, kind: str) -> str:

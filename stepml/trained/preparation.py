@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from stepml.ml.artifact import Artifact
+from stepml.ml.data.pipeline import Pipeline
 from stepml.ml.data.scaling import Scale, scaled
-from stepml.ml.matrices import CsrMatrix, Floats, Floats64, Matrix
-from stepml.trained.rows import STANDARD, place_of, rows_of
+from stepml.ml.matrices import CsrMatrix, Floats, Floats64, Matrix, dense
+from stepml.trained.model_table import ModelTable
+from stepml.trained.rows import STANDARD, Block, place_of, rows_of
 
 
 class Preparation:
@@ -20,8 +22,13 @@ class Preparation:
     Attributes
     ----------
     n_features : int
+        Of the model.
+    table : ModelTable or None
+        The columns of the data, if they are not all numbers.
+    dropped : list of str
+        Names of columns that the job left out.
     feature_names : list of str
-        Empty if the data had no names.
+        Of the model; empty if the data had no names.
     image_shape : tuple of int
         Of a row, (channels, height, width); empty if rows are no images.
     fills : bool
@@ -35,7 +42,14 @@ class Preparation:
         self.n_features = artifact.model.n_features
         self.feature_names: list[str] = list(artifact.card.get("features", ()))
         self.image_shape = artifact.model.image_shape
-        self._others = [artifact.card.get("label", "")]  # columns beside the features
+        pipeline = _pipeline_of(artifact)
+        is_plain = pipeline is None or pipeline.is_plain
+        self.table = None if pipeline is None or is_plain else ModelTable(pipeline)
+        self.dropped = [] if pipeline is None else list(pipeline.dropped)
+        self._others = [
+            artifact.card.get("label", ""),
+            *self.dropped,
+        ]  # columns beside the features
         self.block_sizes = STANDARD
         self.scale = _scale_of(artifact)
         self.fills = self.scale is not None and not np.isnan(self.scale.fill).all()
@@ -43,16 +57,46 @@ class Preparation:
 
     def blocks(self, X: Any) -> Iterator[Matrix]:
         """Yield the prepared rows of ``X``, some at a time; raise `ValueError` if it is invalid."""
+        blocks, title = self._features(X)
+        start = 0
+        for block, remainders in blocks:
+            known = block if self.scale is None else scaled(block, self.scale, remainders)
+            self._require_values(known, start, title)
+            yield known
+            start += len(block)
+
+    def features(self, X: Any) -> Floats | Floats64:
+        """Return the features of ``X`` as they were before fills and scales, float64 if fine."""
+        blocks, _ = self._features(X)
+        dtype = np.float64 if self.fine else np.float32
+        parts = []
+        for block, remainders in blocks:
+            part: Any = dense(block).astype(dtype)
+            if remainders is not None:
+                part[:, remainders.features] += remainders.values
+            parts.append(part)
+        found: Floats | Floats64 = np.concatenate(parts)
+        return found
+
+    def _features(self, X: Any) -> tuple[Iterator[Block], Callable[[int], str]]:
+        """Return the features of rows in blocks, and the function that names one in messages."""
+        if self.table is not None:
+            return self.table.blocks(X, self.block_sizes), self.table.title
         rows = rows_of(X, self.n_features, self.feature_names, self.image_shape, self._others)
         # Subtracting a mean makes zeros non-zero.
         stays_sparse = self.scale is None or not self.scale.mean.any()
-        start = 0
         blocks = rows.blocks(sparse=stays_sparse, sizes=self.block_sizes, fine=self.fine)
-        for block, remainders in blocks:
-            known = block if self.scale is None else scaled(block, self.scale, remainders)
-            self._require_values(known, start, rows.title)
-            yield known
-            start += len(block)
+        return blocks, rows.title
+
+    @property
+    def column_names(self) -> list[str]:
+        """The names of the columns of the data that are features; empty if they had none."""
+        return self.feature_names if self.table is None else self.table.column_names
+
+    @property
+    def n_columns(self) -> int:
+        """The columns of the data that are features."""
+        return self.n_features if self.table is None else len(self.table.columns)
 
     def as_of_data(self, coefficients: Floats, intercepts: Floats) -> tuple[Floats64, Floats64]:
         """Return a linear function of prepared rows as one of rows as in the data.
@@ -80,6 +124,11 @@ class Preparation:
             f"X has no value (NaN) in row {start + row}, {title(feature)}; the model was trained "
             "with data.missing 'fail': fill it in, or train without this setting"
         )
+
+
+def _pipeline_of(artifact: Artifact) -> Pipeline | None:
+    document = artifact.card.get("pipeline")
+    return None if document is None else Pipeline.from_card(document)
 
 
 def _scale_of(artifact: Artifact) -> Scale | None:

@@ -319,3 +319,44 @@ def test_in_the_foreground_a_signal_ends_it(
 
     assert process.returncode == 0, stderr
     eventually(lambda: answers(port), lambda answered: not answered)
+
+
+TABLE = "id,city,age,member,since,left\n" + "".join(
+    f"u{n},{('Rome', 'Oslo', '')[n % 3]},{'' if n % 7 == 0 else n % 50 + 18},"
+    f"{n % 4 == 0},2020-{n % 12 + 1:02}-01,{('no', 'yes')[n % 3 == 1]}\n"
+    for n in range(400)
+)
+
+
+def test_a_table_of_ones_own_is_put_shown_checked_trained_on_and_predicted(
+    stepml: CommandLine, tmp_path: Path
+) -> None:
+    (tmp_path / "people.csv").write_text(TABLE)
+    key = f"data/{uuid.uuid4().hex}.csv"
+    put, _ = stepml.run("data", "put", "people.csv", "--to", key)
+    uri = put.splitlines()[-1]
+    assert uri.endswith(key)
+
+    here, there = (stepml.run_json("data", "show", place) for place in ("people.csv", uri))
+    assert here | {"place": ""} == there | {"place": ""}
+    kinds = [each["kind"] for each in there["columns"]]
+    assert kinds == ["category", "category", "number", "boolean", "time"]
+
+    job = tmp_path / "job.json"
+    data = {"uri": uri, "columns": {"drop": ["id"]}, "dates": ["month"]}
+    job.write_text(json.dumps({"data": data | {"label": "lef"}, "model": {"name": "svm"}}))
+    assert len(stepml.run_json("check", job, code=2)["mistakes"]) == 1
+    job.write_text(json.dumps({"data": data, "model": {"name": "logistic_regression"}}))
+    checked = stepml.run_json("check", job)["data"]
+    assert (checked["classes"], checked["left_out"]) == (["no", "yes"], ["id"])
+
+    ran = stepml.run_json("run", job, "--name", f"people-{uuid.uuid4().hex[:8]}")
+    report = json.loads(Path(tmp_path, ran["files"]["report"]).read_text())["dataset"]
+    same = ("rows", "classes", "kinds", "levels", "fills", "features", "left_out", "notes")
+    assert {name: report[name] for name in same} == {name: checked[name] for name in same}
+    model = Path(tmp_path, ran["files"]["model"]).parent
+    predicted, _ = stepml.run("predict", model, "people.csv")
+    # Those who live in Oslo have left.
+    labels = [line.rpartition(",")[2] for line in TABLE.splitlines()[1:]]
+    found = [line.partition(",")[0] for line in predicted.splitlines()[1:]]
+    assert sum(a == b for a, b in zip(labels, found, strict=True)) > 395

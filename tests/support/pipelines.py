@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
@@ -59,11 +59,11 @@ def fitted(
         ],
         sparse_threshold=0.0 if len(X) < 5000 else 0.3,
     )
-    model = (
-        Ridge(l2 * len(X), solver="auto", tol=1e-10)
-        if is_regression
-        else LogisticRegression(C=1 / (l2 * len(X)), max_iter=20_000, tol=1e-8)
-    )
+    model: Any = LinearRegression()  # without a penalty, the smallest of all solutions
+    if is_regression and l2:
+        model = Ridge(l2 * len(X), tol=1e-10)
+    elif not is_regression:
+        model = LogisticRegression(C=1 / (l2 * len(X)), max_iter=20_000, tol=1e-8)
     return make_pipeline(encoder, model).fit(X, y)
 
 

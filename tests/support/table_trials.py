@@ -36,8 +36,8 @@ class Trial:
 
     @property
     def labels(self) -> Any:
-        """The labels of the test rows."""
-        return self.test[self.table.label].to_numpy()
+        """The labels of the test rows; blanks around text are no part of a label."""
+        return without_blanks(self.test[self.table.label]).to_numpy()
 
     @property
     def ours(self) -> float:
@@ -61,6 +61,12 @@ class Trial:
         return quality(predicted, self.labels, is_regression=self.table.is_regression)
 
 
+def without_blanks(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return a column whose text has no blanks around it."""
+    is_text = not pd.api.types.is_numeric_dtype(column)
+    return column.map(str).str.strip() if is_text else column
+
+
 def split(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the rows to learn, and the others."""
     order = np.random.default_rng(0).permutation(len(frame))
@@ -82,7 +88,7 @@ def try_table(
     )
     run(job)
     model = model_of(job)
-    X, y = train.drop(columns=[table.label]), train[table.label].to_numpy()
+    X, y = train.drop(columns=[table.label]), without_blanks(train[table.label]).to_numpy()
     reference = fitted(
         prepared(X, table.times),
         y,

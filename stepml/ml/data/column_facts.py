@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -115,9 +115,11 @@ def _of_number(
     place: int,
     n_features: int = 1,
 ) -> ColumnFacts:
-    values = np.concatenate([each[:, place] for each in X]).astype(np.float64)
+    values = np.concatenate([each[:, place] for each in X])
     there = values[~np.isnan(values)]
-    low, high = (float(there.min()), float(there.max())) if len(there) else (np.nan, np.nan)
+    # The text of a float32 has the digits that the data have.
+    ends = (there.min(), there.max()) if len(there) else (np.nan, np.nan)
+    low, high = (float(str(end)) for end in ends)
     missing = len(values) - len(there)
     return ColumnFacts(name, column, kind, missing, low, high, n_features=n_features)
 
@@ -166,7 +168,7 @@ def _columns_in_text(
             own = hashes[: len(values), place].tolist()
             yield ["" if code == MISSING else known.get(code, "…") for code in own]
         else:
-            text = time_shown if each.kind == "time" else shown
+            text = shown_as(each.kind)
             yield [text(value) for value in values[:, next(numbers)].tolist()]
 
 
@@ -176,11 +178,21 @@ def _pairs(rows: SparseRows, n_rows: int) -> list[list[str]]:
     return [list(islice(texts, count)) for count in rows.counts[:n_rows].tolist()]
 
 
+def shown_as(kind: str) -> Callable[[float], str]:
+    """Return the function that shows the numbers of columns of this kind as text."""
+    return {"time": time_shown, "boolean": boolean_shown}.get(kind, shown)
+
+
 def shown(value: float) -> str:
     """Return a number in few characters; empty if it is missing."""
     if value != value:
         return ""
     return f"{value:.0f}" if value.is_integer() and abs(value) <= _EXACT else f"{value:.6g}"
+
+
+def boolean_shown(value: float) -> str:
+    """Return ``true`` or ``false``; empty if it is missing."""
+    return "" if value != value else str(bool(value)).lower()
 
 
 def time_shown(seconds: float) -> str:

@@ -12,7 +12,7 @@ class Dialect:
     encoding: str = "utf-8"  # utf-8, utf-16 or latin-1
     compression: str = ""  # gzip, bzip2, xz or zstd; empty: none
     line_end: str = "\n"  # or "\r", where CR alone ends lines
-    has_quotes: bool = False  # some fields are quoted, as in RFC 4180
+    has_quotes: bool = False  # fields behind the header are quoted, as in RFC 4180
     quoted_newlines: bool = False  # … and may have line ends
     comment: str = ""  # lines that begin with it are left out
     decimal: str = "."

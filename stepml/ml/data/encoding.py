@@ -49,6 +49,11 @@ class RawRows:
         """Return the number of rows."""
         return len(self.X)
 
+    def __getitem__(self, rows: slice | Flags) -> RawRows:
+        """Return some rows."""
+        rest = self.remainders
+        return RawRows(self.X[rows], self.levels[rows], None if rest is None else rest[rows])
+
 
 @dataclass(frozen=True, slots=True)
 class Feature:
@@ -161,7 +166,7 @@ class Encoder:
         """Return which levels, of shape (n_rows, n_categories), training did not have."""
         found = np.zeros(levels.shape, np.bool_)
         for each in self._columns:
-            if isinstance(each, _OfLevels):
+            if isinstance(each, _OfLevels) and each.levels:
                 own = levels[:, each.place]
                 found[:, each.place] = (each.codes(own) < 0) & (own != MISSING)
         return found

@@ -34,12 +34,15 @@ class Treatments:
         The features of each column of levels that is filled in with the most frequent one.
     in_each_row : array of bool, optional
         Of sparse rows: the features that all rows store, so that they may be centred.
+    left_out : array of bool, optional
+        The features that are to be 0 in all rows.
     """
 
     fills: Strategy | Sequence[Strategy] = "mean"
     rescalings: str | Sequence[str] = "standardise"
     levels: Sequence[range] = ()
     in_each_row: _Flags | None = None
+    left_out: _Flags | None = None
 
 
 def scale_of(
@@ -118,6 +121,8 @@ class _Fitting:
             origin, size = getattr(self, f"_{method}")()
             origins[own], sizes[own] = origin[own], size[own]
         sizes[self._moments.are_constant] = 1
+        if self._treatments.left_out is not None:
+            sizes[self._treatments.left_out] = np.inf
         return np.where(self._is_centred, origins, 0.0), sizes
 
     def moved(self) -> Features:

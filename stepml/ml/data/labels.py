@@ -11,11 +11,12 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stepml.job.spec_base import label_text
 from stepml.ml.class_names import in_order, label_name
 
 # float32 lacks some integers beyond.
@@ -148,6 +149,10 @@ def _number(text: str) -> float | None:
         return None
 
 
+def _text(label: Any) -> str:
+    return label_text(label) if isinstance(label, str | bool | float | int) else str(label)
+
+
 class LabelCodes:
     """The codes of labels that are no numbers, as one range task gives them.
 
@@ -168,8 +173,8 @@ class LabelCodes:
         """The label of each code."""
         return tuple(self._codes)
 
-    def codes(self, labels: Sequence[str | None]) -> NDArray[np.float32]:
-        """Return the code of each label; NaN if it is None, or not of this kind.
+    def codes(self, labels: Sequence[Any]) -> NDArray[np.float32]:
+        """Return the code of each label; NaN if it is None or NaN, or not of this kind.
 
         Give each different label once, if there are many: it is looked up by itself.
         """
@@ -178,14 +183,14 @@ class LabelCodes:
     def codes_of(self, values: NDArray[np.generic]) -> NDArray[np.float32]:
         """Return the code of each value: an array of text, booleans or integers, or with None."""
         if values.dtype.hasobject:
-            return self.codes([None if each is None else str(each) for each in values.tolist()])
+            return self.codes(values.tolist())
         different, places = np.unique(values, return_inverse=True)
-        codes = self.codes([str(each) for each in different.tolist()])
+        codes = self.codes(different.tolist())
         coded: NDArray[np.float32] = codes[places.reshape(-1)]
         return coded
 
-    def _code(self, label: str | None) -> float:
-        name = None if label is None else label_name(label, self.kind)
+    def _code(self, label: Any) -> float:
+        name = None if label is None or label != label else label_name(_text(label), self.kind)
         if name is None:
             return math.nan
         if len(self._codes) >= MAX_LABELS:

@@ -12,6 +12,7 @@ import numpy as np
 from stepml.job.formats import FORMATS
 from stepml.ml.data.dialect import PLAIN, Dialect
 from stepml.ml.data.objects import DataObject
+from stepml.ml.data.path_columns import path_values
 from stepml.ml.data.table import Table, TableColumn, TableSettings
 from stepml.ml.matrices import Floats64
 
@@ -49,6 +50,7 @@ class Layout:
     dialect: Dialect = PLAIN  # of text
     zero_based: bool = False  # libsvm: indices count from 0
     is_general: bool = False  # text: pyarrow reads it, not our tokeniser of numbers
+    path_names: tuple[str, ...] = ()  # of the last columns, which only the objects' paths have
     ignored: tuple[int, ...] = ()  # columns that are not read, whatever they hold
     unlabelled: bool = False  # rows may lack their label, which is NaN; only at predictions
     settings: TableSettings | None = None  # parquet: only range tasks know its columns …
@@ -79,6 +81,11 @@ class Layout:
         """The columns that are no features, ascending."""
         named = (self.label_column, self.validation_column)
         return sorted({*self.ignored, *(each for each in named if each >= 0)})
+
+    @property
+    def n_own_columns(self) -> int:
+        """The number of columns that are in the objects."""
+        return self.n_columns - len(self.path_names)
 
     @property
     def raw_columns(self) -> tuple[TableColumn, ...]:
@@ -150,6 +157,9 @@ def dataset_digest(objects: Sequence[DataObject], layout: Layout, seed: int) -> 
         "version": PARTITION_VERSION,
         "seed": seed,
         "layout": layout,
-        "objects": [(each.name, each.value_bytes, each.etag) for each in objects],
+        "objects": [
+            (each.name, each.value_bytes, each.etag, path_values(each, layout.path_names))
+            for each in objects
+        ],
     }
     return hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()[:32]

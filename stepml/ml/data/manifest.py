@@ -27,6 +27,7 @@ from stepml.ml.data.levels import merge_levels
 from stepml.ml.data.pieces import PieceStatistics
 from stepml.ml.data.remainders import Ends, merged_ends
 from stepml.ml.data.row_ids import N_BUCKETS
+from stepml.ml.data.uninformative import is_identifier
 
 MAX_SKIPPED_SAMPLES = 10
 
@@ -146,6 +147,9 @@ def merge(
     all_levels: tuple[tuple[str, ...], ...] = ()
     if layout.table is not None:
         all_levels = merge_levels(layout.table.categories, levels)
+        if layout.table.drops_identifiers:
+            n_rows = sum(each.n_rows for each in ordered)
+            all_levels = tuple(() if is_identifier(own, n_rows) else own for own in all_levels)
         encoder = Encoder(layout.table, all_levels, layout.fine)
         n_features, nnz = encoder.n_features, encoder.n_pairs * sum(e.n_rows for e in ordered)
     if n_features == 0:

@@ -8,15 +8,19 @@ so that a row means the same on both sides. Fills, centres and divisors are thos
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import msgspec
 import numpy as np
 
+from stepml.job.spec import Data
 from stepml.ml.data.encoding import Encoder
+from stepml.ml.data.layout import Layout
 from stepml.ml.data.manifest import Manifest
 from stepml.ml.data.scaling import Scale
 from stepml.ml.data.table import Table, TableColumn
+from stepml.ml.data.treatments import USUAL_FILL
 
 VERSION = 1
 
@@ -48,6 +52,7 @@ class PipelineColumn(msgspec.Struct, frozen=True, omit_defaults=True):
     fill: Fitted = None  # of missing values: a number, a level, or a number for each part
     centre: Fitted = None  # subtracted …
     divisor: Fitted = None  # … and divided by, in training
+    left_out: bool = False  # it says nothing: it has no features, or they are 0
 
     def table_column(self) -> TableColumn:
         """Return the column as readers and the encoder take it."""
@@ -81,10 +86,10 @@ class Pipeline(msgspec.Struct, frozen=True, omit_defaults=True):
     fine: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, manifest: Manifest, scale: Scale | None) -> Self:
+    def of(cls, manifest: Manifest, scale: Scale | None, data: Data) -> Self:
         """Return the pipeline of a partitioned table, with what was learnt from training rows."""
         layout = manifest.layout
-        table = layout.table or Table(layout.raw_columns)
+        table = layout.table or _table_of_numbers(layout, data)
         levels = manifest.levels or ((),) * len(table.categories)
         encoder = Encoder(table, levels, layout.fine)
         label = None
@@ -96,11 +101,15 @@ class Pipeline(msgspec.Struct, frozen=True, omit_defaults=True):
                 kind=layout.label_kind,
                 classes=manifest.class_names,
             )
+        fitted = _fitted(table, encoder, scale)
+        # Identifiers that are left out have no features, so rows to predict may lack them.
+        widths = zip(fitted, encoder.widths, strict=True)
+        left_out = [each for each, width in widths if each.name and not width]
         return cls(
             VERSION,
-            tuple(_fitted(table, encoder, scale)),
+            tuple(each for each in fitted if each not in left_out),
             label,
-            table.dropped,
+            (*table.dropped, *(each.name for each in left_out)),
             table.unknown_levels,
             layout.fine,
         )
@@ -134,6 +143,12 @@ class Pipeline(msgspec.Struct, frozen=True, omit_defaults=True):
         return all(each.kind == "number" and not each.indicator for each in self.columns)
 
 
+def _table_of_numbers(layout: Layout, data: Data) -> Table:
+    fill = USUAL_FILL if data.missing is None else data.missing
+    assert not isinstance(fill, dict)  # columns that differ make a table
+    return Table(tuple(replace(each, missing=fill) for each in layout.raw_columns))
+
+
 def _fitted(table: Table, encoder: Encoder, scale: Scale | None) -> Sequence[PipelineColumn]:
     found = []
     levels = iter(encoder.levels)
@@ -152,6 +167,8 @@ def _learnt(column: TableColumn, levels: Sequence[str], scale: Scale, own: slice
     if column.indicator:
         own = slice(own.start, own.stop - 1)
     fill, centre, divisor = (each[own].astype(np.float64) for each in _values(scale))
+    if np.isinf(divisor).all():  # also without features
+        return {"left_out": True}
     if column.encode == "hash":
         return {}
     if column.encode == "one_hot":

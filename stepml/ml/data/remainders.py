@@ -59,6 +59,11 @@ class Bounds:
         """Return the bounds of some columns, in their order."""
         return Bounds(self.low[columns], self.high[columns])
 
+    def with_unknown(self, n_columns: int) -> Bounds:
+        """Return the bounds with those of more columns, whose values are not known."""
+        unknown = np.full(n_columns, np.nan)
+        return Bounds(np.append(self.low, unknown), np.append(self.high, unknown))
+
     def merged(self, other: Bounds) -> Bounds:
         """Return the bounds of both."""
         return Bounds(np.fmin(self.low, other.low), np.fmax(self.high, other.high))

@@ -21,14 +21,15 @@ def sniff(reader: ObjectReader, objects: Sequence[DataObject], source: SourceFor
     EmptyDataError
         There are only empty lines and headers.
     InvalidDataError
-        The content is binary or compressed, the label is not one of the columns, or the number of
-        features is not ``n_features``.
+        Some objects lack a column of the path, the content is binary or compressed, the label is
+        not one of the columns, or the number of features is not ``n_features``.
     ValueError
         The format is unknown.
     """
     if source.format not in FORMATS:
         raise ValueError(f"format is one of {', '.join(FORMATS)}, not {source.format!r}")
-    return FORMATS[source.format].sniff(reader, _with_content(objects), source)
+    filled = _with_content(objects)
+    return FORMATS[source.format].sniff(reader, filled, source.with_paths_of(filled))
 
 
 def _with_content(objects: Sequence[DataObject]) -> list[DataObject]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from stepml.job.columns import Columns
 from stepml.job.spec import Data, Validation
 from stepml.job.spec_base import settled
+from stepml.ml.data.objects import DataObject
+from stepml.ml.data.path_columns import PathColumn, find_path_columns
 from stepml.ml.data.table import PLAIN_SETTINGS, TableSettings
 
 
@@ -45,6 +47,18 @@ class SourceFormat:
     # libsvm: whether indices count from 0; auto: as rows show
     zero_based: Literal["auto"] | bool = "auto"
     settings: TableSettings = PLAIN_SETTINGS  # of the columns of a table
+    path_columns: bool = False  # folders such as year=2020/ are columns …
+    path: tuple[PathColumn, ...] = ()  # … these; see `with_paths_of`
+
+    def with_paths_of(self, objects: Sequence[DataObject]) -> SourceFormat:
+        """Return the description with the columns of the objects' paths, if the job wants them.
+
+        Raises
+        ------
+        InvalidDataError
+            Some objects lack one of them.
+        """
+        return replace(self, path=find_path_columns(objects)) if self.path_columns else self
 
     @classmethod
     def from_data(cls, data: Data, *, has_classes: bool = False) -> SourceFormat:
@@ -62,6 +76,7 @@ class SourceFormat:
             validates=validation.column,
             validates_after=validation.after,
             zero_based=data.zero_based,
+            path_columns=data.path_columns,
             delimiter=data.delimiter,
             encoding=data.encoding,
             quoted_newlines=data.quoted_newlines,

@@ -10,6 +10,7 @@ import xxhash
 
 from stepml.job.errors import InvalidDataError, NotEnoughDataError
 from stepml.ml.data.manifest import Manifest
+from stepml.ml.data.remainders import are_narrow
 from stepml.ml.data.strata import quotas_of
 
 MAX_VALIDATION_BYTES = 64 * 2**20
@@ -74,7 +75,8 @@ def shard_kind(
     ----------
     asked : {"auto", "dense", "sparse"}
         auto: sparse if the pieces are sparse, and either less than a tenth of the values is stored
-        or dense shards would need more than 1 GiB.
+        or dense shards would need more than 1 GiB. Tables with numbers that are close together and
+        far from 0 are only sparse in the second case.
     manifest : Manifest
     world_size : int
     as_bytes : bool, default False
@@ -93,8 +95,15 @@ def shard_kind(
     if asked == "dense" or not manifest.can_be_sparse:
         return "uint8" if as_bytes and manifest.is_bytes else "dense"
     few = manifest.nnz < SPARSE_DENSITY * manifest.n_rows * manifest.n_features
+    few = few and not _has_narrow_numbers(manifest)
     most_bytes = _shard_bytes(manifest, "dense", -(-manifest.n_rows // world_size))
     return "sparse" if asked == "sparse" or few or most_bytes > MAX_SHARD_BYTES else "dense"
+
+
+def _has_narrow_numbers(manifest: Manifest) -> bool:
+    """Return whether a table has numbers, such as times, that need the remainders of dense rows."""
+    ends = manifest.fine_ends if manifest.layout.table is not None else ()
+    return any(each is not None and are_narrow(each) for each in ends)
 
 
 def shard_plan(

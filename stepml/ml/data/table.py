@@ -81,6 +81,7 @@ class Table:
     columns: tuple[TableColumn, ...]
     dropped: tuple[str, ...] = ()  # names of columns that are no features, for the description
     unknown_levels: str = "ignore"  # at predictions: ignore or fail
+    drops_identifiers: bool = False  # categories with a level for each row lose their levels
 
     @property
     def numbers(self) -> tuple[TableColumn, ...]:

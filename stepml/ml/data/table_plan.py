@@ -52,7 +52,8 @@ def plan_table(
     facts_of : callable
         Called for the columns that are used.
     label : str
-        The name of the label's column, whose type the job may say as well.
+        The name of the label's column, whose type the job may say as well; `settings.use` may
+        have it, too.
 
     Raises
     ------
@@ -68,7 +69,7 @@ def plan_table(
         )
     columns = tuple(_planned(column, names[column], settings, facts_of) for column in used)
     dropped = tuple(name for column, name in names.items() if column not in used)
-    table = Table(columns, dropped, settings.unknown_levels)
+    table = Table(columns, dropped, settings.unknown_levels, settings.drops_uninformative)
     return None if _is_plain(table, settings) else table
 
 
@@ -155,9 +156,9 @@ def _require_known(
 ) -> None:
     """Refuse names and patterns of the job that match no column: they are mistakes."""
     fields: dict[str, Sequence[str]] = {
-        "data.columns.use": settings.use or (),
+        "data.columns.use": [name for name in settings.use or () if name != label],
         "data.columns.drop": settings.drop,
-        "data.columns.types": [name for name, _ in settings.types if name != (label or None)],
+        "data.columns.types": [name for name, _ in settings.types if name != label],
     }
     for field, setting in (("data.encode", settings.encode), ("data.missing", settings.missing)):
         if isinstance(setting, tuple):

@@ -53,7 +53,12 @@ class Trial:
 
 
 def try_partition(
-    source: ObjectReader, plan: DataPlan, seed: int = 0, most_bytes: int = RANGE_BYTES
+    source: ObjectReader,
+    plan: DataPlan,
+    seed: int = 0,
+    most_bytes: int = RANGE_BYTES,
+    *,
+    on_bad_row: str = "skip",
 ) -> Trial | None:
     """Partition the first rows of the data, bad ones left out.
 
@@ -65,6 +70,7 @@ def try_partition(
         The data's seed.
     most_bytes : int
         Bytes to read. An object that is not cut is read up to 128 MB.
+    on_bad_row : {"skip", "fail"}
 
     Returns
     -------
@@ -75,6 +81,8 @@ def try_partition(
     ------
     EmptyDataError
         There are no rows, or only bad ones.
+    BadRowError
+        A row is bad, and ``on_bad_row`` is fail.
     InvalidDataError
         The rows do not match the layout.
     NotAvailableError
@@ -88,7 +96,7 @@ def try_partition(
         source,
         pieces,
         plan.objects,
-        replace(plan.layout, on_bad_row="skip"),
+        replace(plan.layout, on_bad_row=on_bad_row),
         parts,
         seed=seed,
         piece_key=lambda _: str(next(numbers)),

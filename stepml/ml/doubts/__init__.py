@@ -29,7 +29,7 @@ from stepml.job.spec import JobSpec
 from stepml.ml.doubts.classes import doubts_about_classes
 from stepml.ml.doubts.data import doubts_about_data, doubts_about_moments, without_consequences
 from stepml.ml.doubts.decisions import Decisions
-from stepml.ml.doubts.features import notes_on_features
+from stepml.ml.doubts.features import notes_on_features, notes_on_left_out
 from stepml.ml.doubts.model import Training, doubts_about_model
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "doubts_about_model",
     "doubts_about_moments",
     "notes_on_features",
+    "notes_on_left_out",
     "require_no_doubts",
     "without_consequences",
 ]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from stepml.ml.data import Moments
+from stepml.ml.data import Moments, Scale
 from stepml.ml.data.feature_names import NamedFeatures
 from stepml.ml.matrices import CsrMatrix, Floats, Matrix
 
@@ -44,6 +44,15 @@ def notes_on_features(
         for first, other in repeated
     ]
     return notes + ([_note(pairs, "", "repeat others")] if pairs else [])
+
+
+def notes_on_left_out(features: NamedFeatures, scale: Scale | None) -> list[str]:
+    """Return a note on the columns that a job's scale leaves out."""
+    titles = [] if scale is None else features.titles_of(np.isinf(scale.scale))
+    if not titles:
+        return []
+    verbs = ("is left out", "are left out")
+    return [f"{_note(titles, *verbs)}, as data.columns.uninformative says"]
 
 
 def _note(texts: Sequence[str], verb: str, plural: str) -> str:

@@ -18,6 +18,7 @@ MOST_CLASSES = 1000
 ClassWeight = Mapping[str, float] | str | None
 
 _LARGEST_APART = 2**24
+_AS_TEXT = " (In a table, labels are text if their type in data.columns.types is 'category'.)"
 
 _REGRESSIONS = tuple(
     name for name, model in MODELS.items() if model.needs_labels and not model.learns_classes
@@ -179,7 +180,8 @@ def _require_no_fractions(facts: DataFacts, classes: Sequence[float], model: str
         raise BadLabelError(
             f"{model} learns classes, but the labels look continuous: {len(classes)} different "
             f"ones in {n_rows:,} rows, such as {NUMBERS.shown(classes[:3])}; {MEANT_REGRESSION} "
-            "If they are classes, data.columns.types of the label's column is 'category'"
+            "(To learn them as classes all the same, set the type of the label in "
+            "data.columns.types to 'category'.)"
         )
 
 
@@ -191,14 +193,14 @@ def _require_storable(labels: Sequence[float], model: str) -> None:
     if abs(largest) > _LARGEST_APART:
         raise BadLabelError(
             f"{model}: labels are stored as float32, which lacks some whole numbers beyond "
-            f"±{_LARGEST_APART:,}; the data have {label_text(largest)}"
+            f"±{_LARGEST_APART:,}; the data have {label_text(largest)}{_AS_TEXT}"
         )
     changed = [label for label in labels if not _is_storable(label)]
     if changed:
         raise BadLabelError(
             f"{model}: labels are stored as float32, which makes "
             f"{label_text(as_stored(changed[0]))} of {label_text(changed[0])}; number the classes "
-            f"0, 1, 2, …, or {MEANT_REGRESSION}"
+            f"0, 1, 2, …, or {MEANT_REGRESSION}{_AS_TEXT}"
         )
 
 

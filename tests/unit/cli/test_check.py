@@ -145,6 +145,7 @@ def test_a_strict_job_with_warnings_has_a_code_of_its_own(stack: MotoStack, key:
     job = job_of(key, standardise=False) | model
     assert "warning: the features differ in scale" in " ".join(check(job).stdout.split())
     check(job | {"strict": True}, code=4)
+    check(job, "--strict", code=4)
 
 
 def test_nothing_is_written_or_started(key: str) -> None:

@@ -455,7 +455,12 @@ def test_a_job_that_reached_its_last_epoch_is_finished(decision: str, word: str)
         ("BadRowError", "x.csv, line 2: column 3 is empty, a missing label", "data.on_bad_row"),
         ("BadRowError", "x, line 2: the pair '2:nan' is 'nan', a missing value", "data.on_bad_row"),
         ("BadRowError", "x, line 2: … indices count from 1, unless data.zero_based is true", ""),
-        ("BadRowError", "x.csv, line 2: quoted fields are not supported: '\"1\"'", "write the"),
+        ("BadRowError", "x.csv, line 2: quoted fields are not supported: '\"1\"'", "data.quoted"),
+        (
+            "BadRowError",
+            "x.csv, line 2: column 2 ('b') is 'z', not a number: '1,z'",
+            "data.columns",
+        ),
         ("BadRowError", "x.csv: column 2 ('b') is text in the first 99 rows, such as 'z'", ""),
         ("BadLabelError", "x.csv has 3 labels", ""),
     ],

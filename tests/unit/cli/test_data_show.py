@@ -139,3 +139,49 @@ def test_formats_without_columns_are_summarised() -> None:
 def test_what_cannot_be_shown_says_why(place: str, message: str) -> None:
     written("notes.txt", "a,b\n1,2\n"), written("empty.csv", "")
     assert message in show(place, code=2).stderr
+
+
+TABLE = "id,city,age,ok,day,y\n" + "".join(
+    f"u{n},{('Rome', 'Oslo', '')[n % 3]},{n % 50 + 0.5},{n % 2 == 0},2020-01-{n % 28 + 1:02},no\n"
+    for n in range(60)
+)
+
+
+def test_the_columns_of_a_table_have_types_and_levels() -> None:
+    found = {each["name"]: each for each in show_json(written("t.csv", TABLE))["columns"]}
+    assert {name: each["kind"] for name, each in found.items()} == {
+        "id": "category",
+        "city": "category",
+        "age": "number",
+        "ok": "boolean",
+        "day": "time",
+    }
+    assert (found["city"]["levels"], found["city"]["missing"]) == (["Oslo", "Rome"], 20)
+    text = show("t.csv").stdout
+    assert " 2 levels: Oslo, Rome" in text
+    assert " false to true" in text
+    assert " 2020-01-01 to 2020-01-28" in text
+
+
+@pytest.mark.parametrize("setting", ['columns={"drop": ["id"]}', 'data.columns={"drop":["i*"]}'])
+def test_any_field_of_the_data_may_be_set(setting: str) -> None:
+    assert show_json(written("t.csv", TABLE), "--set", setting)["left_out"] == ["id"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("encode", "--set: expected FIELD=VALUE, got 'encode'"),
+        ("encod=hash", "unknown field 'encod' (did you mean 'encode'?)"),
+        ("encode=hashed", "--set: encode: expected one of: hash"),
+        ('columns={"drop": ["idd"]}', "got 'idd' (did you mean 'id'?)"),
+    ],
+)
+def test_a_wrong_setting_is_named(setting: str, message: str) -> None:
+    assert message in show(written("t.csv", TABLE), "--set", setting, code=2).stderr
+
+
+def test_a_decimal_comma_is_named_and_then_read() -> None:
+    rows = "".join(f"{n % 7},{n % 10};{n % 2}\n" for n in range(60))
+    assert "data.decimal" in show(written("t.csv", f"a;y\n{rows}"), code=2).stderr
+    assert show_json("t.csv", "--set", "decimal=,")["columns"][0]["high"] == 6.8

@@ -385,12 +385,17 @@ def test_a_line_that_may_be_a_header_is_asked_for(named: bool, tmp_path: Path) -
         assert len(predicted("model", "rows.csv", "--header")[0]) == 1 + 2
 
 
-def test_an_index_without_a_name_is_refused(tmp_path: Path) -> None:
+def test_an_index_without_a_name_is_left_out(tmp_path: Path) -> None:
     it = example("linear", features=True)
     write(it.artifact, tmp_path / "model")
     rows = np.column_stack([np.arange(5), it.X[:5]])
     (tmp_path / "rows.csv").write_text(text_of(rows, names=["", *NAMES]))
-    assert "rows.csv: column 1 has no name" in refused("model", "rows.csv")
+
+    found, stderr = predicted("model", "rows.csv")
+
+    expected = TrainedModel(it.artifact).predict(it.X[:5])
+    assert np.allclose([float(row[0]) for row in found[1:]], expected, rtol=1e-5)
+    assert "left out: (no name)" in stderr
 
 
 def test_where_the_label_is_can_be_said(tmp_path: Path) -> None:
@@ -554,7 +559,7 @@ def test_a_bad_row_leaves_no_table(tmp_path: Path) -> None:
             "'none/x.csv' cannot be written: there is no",
         ),
         ("1,2,3,4\n", ["--out", "model"], "written: Is a directory; give the name of a file"),
-        ("a,b,c,d\nx,2,3,4\nz,2,3,4\n", [], "rows.csv: column 1 ('a') is text in all 2 rows, su"),
+        ("a,b,c,d\nx,2,3,4\nz,2,3,4\n", [], "rows.csv, line 2: column 1 ('a') is 'x', not a"),
     ],
 )
 def test_data_that_do_not_fit_are_refused(
@@ -802,10 +807,28 @@ def test_every_dialect_of_text_gives_the_same(variant: str, tmp_path: Path) -> N
     assert "assumed: format csv" in stderr
 
 
+def test_text_may_be_written_in_another_way_than_in_training(tmp_path: Path) -> None:
+    it = example("linear", features=True)
+    (tmp_path / "rows.csv").write_text(text_of(it.X, names=NAMES))
+    (tmp_path / "comma.csv").write_text(
+        text_of(it.X, names=NAMES).replace(",", ";").replace(".", ",")
+    )
+    model = write(it.artifact, tmp_path / "model")
+
+    rows, _ = predicted(model, "rows.csv")
+    commas, stderr = predicted(model, "comma.csv", "--set", "decimal=,")
+
+    assert commas == rows
+    assert "columns are separated by ';'; --set delimiter says otherwise" in stderr
+    assert "not a number; give --set decimal=, if that" in refused(model, "comma.csv")
+    assert "--set: expected delimiter, " in refused(model, "rows.csv", "--set", "scale=none")
+    assert "--set: decimal: expected" in refused(model, "rows.csv", "--set", "decimal=x")
+
+
 def test_columns_of_parquet_are_kept_with_their_types(tmp_path: Path) -> None:
     it = example("linear", features=True)
     columns = dict(zip(NAMES, it.X.T, strict=True))
-    kept = {"id": pa.array(range(100), pa.int64()), "day": pa.array(range(100), pa.int8())}
+    kept = {"id": pa.array(range(100), pa.int64()), "day": pa.array(["x"] * 100)}
     pq.write_table(pa.table({**columns, **kept}), tmp_path / "rows.parquet", row_group_size=7)
     model = write(it.artifact, tmp_path / "model")
     arguments = ("rows.parquet", "--keep", "day", "--keep", "id")
@@ -815,7 +838,7 @@ def test_columns_of_parquet_are_kept_with_their_types(tmp_path: Path) -> None:
 
     table = pq.read_table(tmp_path / "out.parquet")
     assert table.schema.field("id").type == pa.int64()
-    assert table.schema.field("day").type == pa.int8()
+    assert table.schema.field("day").type == pa.string()
     assert table.column_names == ["day", "id", "prediction"] == rows[0]
     assert table["id"].to_pylist() == list(range(100)) == [int(row[1]) for row in rows[1:]]
     assert np.array_equal(table["prediction"], np.array([row[2] for row in rows[1:]], np.float32))
@@ -884,9 +907,36 @@ def test_files_of_a_folder_may_have_their_columns_in_another_order(tmp_path: Pat
     assert many == one
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_folders_are_columns_if_they_are_so_in_the_job(ending: str, tmp_path: Path) -> None:
+    it = example("linear", features=True)
+    it.artifact.card["job"]["data"] |= {"path_columns": True}
+    model = write(it.artifact, tmp_path / "model")
+    X = it.X.copy()
+    X[:, 3] = np.repeat([2020.0, 2021.0], len(X) // 2)
+    (tmp_path / "rows.csv").write_text(text_of(X, names=NAMES))
+    for year, rows in ((2020, X[: len(X) // 2, :3]), (2021, X[len(X) // 2 :, :3])):
+        folder = tmp_path / "many" / f"d={year}"
+        folder.mkdir(parents=True)
+        if ending == "csv":
+            (folder / "x.csv").write_text(text_of(rows, names=NAMES[:3]))
+        else:
+            columns = dict(zip(NAMES[:3], rows.T, strict=True))
+            pq.write_table(pa.table(columns), folder / "x.parquet")
+
+    one, _ = predicted(model, "rows.csv")
+    many, _ = predicted(model, "many", "--keep", "d", "--keep", "a")
+    alone, _ = predicted(model, "many", "--keep", "d")
+    single, _ = predicted(model, f"many/d=2021/x.{ending}")
+
+    assert [row[2:] for row in many] == [row[1:] for row in alone] == one
+    assert [row[0] for row in many] == ["d", *["2020"] * (len(X) // 2), *["2021"] * (len(X) // 2)]
+    assert single[1:] == one[1 + len(X) // 2 :]
+
+
 def test_a_table_without_rows_has_no_predictions(tmp_path: Path) -> None:
     model = write(example("linear", features=True).artifact, tmp_path / "model")
-    (tmp_path / "rows.csv").write_text("a,b,c,d\n" + "\n" * 70_000)
+    (tmp_path / "rows.csv").write_text("a,b,c,d\n" + "\n" * 1_100_000)
 
     for out in ("x.csv", "x.jsonl", "x.parquet"):
         _, stderr = predicted(model, "rows.csv", "--header", "--out", out)

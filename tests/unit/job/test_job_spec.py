@@ -531,6 +531,69 @@ def test_every_field_is_documented() -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
+        ({"format": "parquet", "delimiter": ";"}, "data.delimiter: ';' requires data.format"),
+        ({"format": "libsvm", "decimal": ","}, "data.decimal: ',' requires data.format"),
+        ({"format": "npz", "comment": "#"}, "data.comment: '#' requires data.format"),
+        ({"format": "idx", "encoding": "utf-16"}, "data.encoding: 'utf-16' requires data.format"),
+        ({"format": "libsvm", "quoted_newlines": False}, "data.quoted_newlines: False requires"),
+        ({"format": "parquet", "missing_words": ["-"]}, "data.missing_words: ['-'] requires"),
+        ({"thousands": "."}, "data.thousands: expected another character than data.decimal"),
+        ({"delimiter": "1"}, "data.delimiter: expected a character of ASCII that is no part"),
+        ({"delimiter": "·"}, "data.delimiter: expected a character of ASCII that is no part"),
+        ({"delimiter": '"'}, "data.delimiter: expected a character of ASCII that is no part"),
+        ({"comment": " "}, "data.comment: expected a character of ASCII that is no part"),
+        (
+            {"delimiter": ";", "comment": ";"},
+            "data.comment: expected another character than data.d",
+        ),
+        ({"delimiter": ";;"}, "data.delimiter"),
+        ({"encoding": "utf-7"}, "data.encoding: expected"),
+    ],
+)
+def test_settings_of_text_that_have_no_effect_are_refused(
+    data: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InvalidJobError) as caught:
+        parse_job({**JOB, "data": {**JOB["data"], **data}})
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"delimiter": " ", "decimal": ",", "thousands": "."},
+        {"format": "libsvm", "encoding": "latin-1", "comment": "#"},
+        {"format": "tsv", "delimiter": "|", "thousands": "_", "missing_words": ["-", "n.a."]},
+    ],
+)
+def test_settings_of_text_are_taken(data: dict[str, Any]) -> None:
+    parse_job({**JOB, "data": {**JOB["data"], **data}})
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"format": "libsvm", "columns": {"drop": ["a"]}}, "data.columns: requires data.format"),
+        ({"format": "npz", "encode": "hash"}, "data.encode: 'hash' requires data.format csv, tsv"),
+        ({"format": "npz", "encode": {"a": "hash"}}, "data.encode: requires data.format csv, tsv"),
+        ({"format": "idx", "unknown_levels": "fail"}, "data.unknown_levels: 'fail' requires data"),
+        ({"format": "npz", "dates": ["year"]}, "data.dates: ['year'] requires data.format csv,"),
+        ({"format": "npz", "missing_indicator": True}, "data.missing_indicator: True requires da"),
+        ({"hash_width": 64}, "data.hash_width: has no effect, as no column has data.encode 'hash'"),
+        ({"dates": ["year", "year"]}, "data.dates: expected each part once, got year, year"),
+    ],
+)
+def test_settings_of_columns_that_have_no_effect_are_refused(
+    data: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InvalidJobError) as caught:
+        parse_job({**JOB, "data": {**JOB["data"], **data}})
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
         ({"standardise": True, "scale": "robust"}, "data.scale: contradicts data.standardise true"),
         ({"standardise": True, "scale": "none"}, "data.scale: contradicts data.standardise true"),
         ({"format": "npz", "scale": {"a": "none"}}, "data.scale by column: requires data.format"),

@@ -180,7 +180,10 @@ def test_columns_of_the_path_are_left_out_and_it_is_said(
 ) -> None:
     names = "year=2020/m=1/x", "year=2021/m=1/x"
     begun = folders(data | {"label": "y"}, content, *names)
-    note = "left out, as only the path has it: 'year' (year=2020), 'm' (m=1)"
+    note = (
+        "left out, as only the path has it: 'year' (year=2020), 'm' (m=1); data.path_columns true "
+        "reads it"
+    )
     assert partitioned(begun) == (120, 2, [note])
     said = refusal(folders(data | {"label": "year"}, content, *names))
     assert "data.label is 'year', a column that only the path has (year=2020)" in said
@@ -485,7 +488,7 @@ def test_folders_that_pandas_writes_are_read_without_their_columns(tmp_path: Pat
     begun.spec["data"] = {"uri": "s3://data/set/", "format": "parquet", "label": "y"}
     for path in sorted(tmp_path.rglob("*.parquet")):
         begun.data.save(f"set/{path.relative_to(tmp_path)}", path.read_bytes())
-    note = "left out, as only the path has it: 'year' (year=2020)"
+    note = "left out, as only the path has it: 'year' (year=2020); data.path_columns true reads it"
     assert partitioned(begun) == (60, 2, [note])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 from typing import Any
 
@@ -38,6 +39,8 @@ def content_of(labels: list[Any], format: str) -> bytes:  # noqa: A002 - the job
     file = io.BytesIO()
     if format == "npz":
         np.savez(file, X=np.ascontiguousarray(X), y=np.array(chosen))
+    elif format == "parquet":
+        X.assign(y=chosen).to_parquet(file, index=False)
     else:
         X.assign(y=chosen).to_csv(file, index=False, float_format="%.3f")
     return file.getvalue()
@@ -64,7 +67,7 @@ def named(model: dict[str, Any], labels: list[Any]) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("format", ["csv", "npz"])
+@pytest.mark.parametrize("format", ["csv", "npz", "parquet"])
 @pytest.mark.parametrize("stratify", [False, True])
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("kind", LABELS)
@@ -200,6 +203,47 @@ def test_booleans_are_0_and_1_for_a_regression() -> None:
     plain, _ = trained(content_of([0, 1], "npz"), "npz", model=learnt)
     npz, _ = trained(content_of(BOOLEANS, "npz"), "npz", model=learnt)
     np.testing.assert_array_equal(npz.coef_, plain.coef_)
+
+
+def test_large_integers_of_libsvm_are_classes() -> None:
+    def lines(labels: list[int]) -> bytes:
+        rows = zip(CODES % 2, X.a, X.b, strict=True)
+        return "".join(f"{labels[code]} 1:{a:.3f} 2:{b:.3f}\n" for code, a, b in rows).encode()
+
+    model, report = trained(lines(BIG), "libsvm", data={"standardise": False})
+    plain, _ = trained(lines([10000000, 10000001]), "libsvm", data={"standardise": False})
+    np.testing.assert_array_equal(model.coef_, plain.coef_)
+    assert model.classes_.tolist() == report.dataset.classes == BIG[:2]
+
+
+def test_a_missing_label_of_parquet_is_a_bad_row() -> None:
+    file = io.BytesIO()
+    X.assign(y=[None if n == 7 else TEXT[n % 2] for n in range(N_ROWS)]).to_parquet(file)
+    with pytest.raises(BadRowError, match=r"row 7 \(from 0\): the label is missing$"):
+        trained(file.getvalue(), "parquet")
+    _, report = trained(file.getvalue(), "parquet", data={"on_bad_row": "skip"})
+    assert (report.dataset.rows, report.dataset.classes) == (N_ROWS - 1, TEXT[:2])
+
+
+@pytest.mark.parametrize("positive", [0, "0", "0.0", False], ids=repr)
+def test_a_positive_class_that_is_a_number_may_be_written_as_text(positive: Any) -> None:
+    content = content_of([0, 1], "npz")
+    model, _ = trained(
+        content, "npz", model={"name": "logistic_regression", "positive_class": positive}
+    )
+    assert (model.card["positive_class"], model.card["negative_class"]) == (0, 1)
+    with pytest.raises(BadLabelError, match=r"expected a label of the data \(0, 1\), got yes"):
+        trained(content, "npz", model={"name": "svm", "positive_class": "yes"})
+
+
+@pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_NONNUMERIC, csv.QUOTE_ALL])
+def test_labels_may_be_quoted_beside_columns_of_any_type(quoting: Any) -> None:
+    labels = ["yes, often", 'no "never"']
+    table = X.assign(day=np.array(["Mo", "Tu"])[CODES % 2], y=[labels[code % 2] for code in CODES])
+    content = table.to_csv(index=False, quoting=quoting).encode()
+    model, report = trained(content, "csv")
+    assert report.dataset.classes == sorted(labels)
+    assert model.score(table, table.y) > 0.8  # the day says it
 
 
 def test_kmeans_leaves_out_text() -> None:

@@ -120,6 +120,7 @@ def test_numbers_are_filled_in_with_the_mean_unless_the_job_says_otherwise() -> 
     _, same = trained("csv", missing="mean")
     assert (model.coef_ == same.coef_).all()
     facts = job.training_plan().about
+    assert [each["missing"] for each in model.pipeline_["columns"]] == ["mean"] * 3
     assert facts.missing_values == TABLE.isna().sum().sum()
     assert "missing numbers become the mean" in facts.notes[-2]
 
@@ -147,6 +148,7 @@ def test_fills_are_learnt_on_training_rows_alone() -> None:
 def test_columns_have_fills_of_their_own() -> None:
     _, model = trained("csv", missing={"a": -1, "[ab]": "median"})
     row = [[-1.0, TABLE.b.median(), TABLE.c.mean()]]
+    assert [each["missing"] for each in model.pipeline_["columns"]] == [-1, "median", "mean"]
     assert model.decision_function(np.full((1, 3), np.nan)) == pytest.approx(
         model.decision_function(row)
     )

@@ -14,7 +14,8 @@ from pyarrow import parquet
 from sklearn.datasets import dump_svmlight_file
 from sklearn.preprocessing import StandardScaler
 
-from stepml.cli.prediction_rows import GivenFormat, prediction_rows
+from stepml.cli.given_format import GivenFormat
+from stepml.cli.prediction_rows import prediction_rows
 from stepml.cli.prediction_source import source_at
 from stepml.ml.artifact import Artifact, DamagedArtifactError
 from stepml.ml.data import feature_moments, scale_of

@@ -33,14 +33,16 @@ from stepml.ml.data.formats.text.numbers import (
     number_problem,
     to_singles,
 )
+from stepml.ml.data.formats.text.path_fields import have_quotes
 from stepml.ml.data.formats.text.reading import BLOCK_BYTES, ReadLimits
 from stepml.ml.data.formats.text.records import NEWLINE
 from stepml.ml.data.formats.text.review import comment_hint, header_of, review_table
 from stepml.ml.data.formats.text.spelling import Spelling, with_points
-from stepml.ml.data.formats.text.types import with_label_kind, with_types
+from stepml.ml.data.formats.text.types import FirstCells, with_label_kind, with_types
 from stepml.ml.data.labels import LabelCodes
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject
+from stepml.ml.data.path_columns import require_own_names
 from stepml.ml.data.remainders import ends_of, remainders_of
 from stepml.ml.data.source_format import SourceFormat
 
@@ -59,19 +61,29 @@ class Csv(TextFormat):
         if not table:
             raise EmptyDataError(f"s3 object {first.data.key} has no data rows")
         _require_no_cr(first)
-        if source.has_label:
+        if source.has_label and not source.path:
             self._require_features(first, table[0])
         values = first.values()
         header = header_of(values, source) in (Header.YES, Header.BY_EVIDENCE)
         if header:
             first.require_rows(1)
+        path_names = _path_names(first.data, table[0], header, source)
+        names = (*table[0], *path_names)
         layout = replace(
-            self._layout(first.data, table[0], header, source), delimiter=first.delimiter
+            self._layout(first.data, names, header, source),
+            delimiter=first.delimiter,
+            path_names=path_names,
         )
-        rows = [row for row in values[int(header) :] if len(row) == layout.n_columns]
-        layout = with_label_kind(layout, rows, source)
-        layout = with_types(first.data, layout, rows, source)
-        is_quoted = any(b'"' in line for line in first.lines[int(header) :])
+        # Columns that are empty at first, and rare words, are not seen in a hundred rows.
+        rows = first.values(None)[int(header) :]
+        rows = [row for row in rows if len(row) == layout.n_own_columns]
+        cells = FirstCells(rows, [each.telling_values for each in source.path])
+        layout = with_label_kind(layout, cells, source)
+        layout = with_types(first.data, layout, cells, source)
+        dialect = first.dialect
+        # Numbers with delimiters in them are quoted.
+        is_quoted = dialect.has_quotes or first.delimiter in (dialect.decimal, dialect.thousands)
+        is_quoted |= have_quotes(source.path, first.delimiter)
         return replace(layout, is_general=layout.is_general or is_quoted)
 
     def review_lines(self, first: FirstLines, layout: Layout, source: SourceFormat) -> list[str]:
@@ -311,6 +323,19 @@ class CsvParser:
             return None
         title = self._layout.column_title(self._layout.validation_column, at)
         return f"{title} is {shortened(cells[at], 40)!r}, expected {VALIDATES}"
+
+
+def _path_names(
+    data: DataObject, names: Sequence[str], header: bool, source: SourceFormat
+) -> tuple[str, ...]:
+    path_names = tuple(each.name for each in source.path)
+    if path_names and not header:
+        raise InvalidDataError(
+            "data.path_columns: expected objects with a header, which names their columns as "
+            f"well; s3 object {data.key} has none"
+        )
+    require_own_names(data, names, path_names)
+    return path_names
 
 
 def _require_no_cr(first: FirstLines) -> None:

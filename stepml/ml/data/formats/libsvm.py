@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from stepml.ml.class_names import label_name, not_of_kind
 from stepml.ml.data.formats.index_base import counts_from_zero
 from stepml.ml.data.formats.rows import MalformedRowError, SparseRows, unless_equal
 from stepml.ml.data.formats.text import TextFormat
@@ -26,6 +27,7 @@ from stepml.ml.data.formats.text.numbers import (
 from stepml.ml.data.formats.text.plain_text import PlainText
 from stepml.ml.data.formats.text.reading import BLOCK_BYTES, ReadLimits
 from stepml.ml.data.formats.text.records import NEWLINE
+from stepml.ml.data.labels import LabelCodes, kind_of_numbers
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject, ObjectReader
 from stepml.ml.data.remainders import remainders_of_pairs
@@ -78,6 +80,7 @@ class Libsvm(TextFormat):
             column_names=(),
             n_features=source.n_features,
             on_bad_row=source.on_bad_row,
+            label_kind=_label_kind(first) if source.has_classes else "number",
         )
 
     def parser(self, layout: Layout) -> LibsvmParser:
@@ -88,7 +91,6 @@ class LibsvmParser:
     """Parses rows of index and value pairs."""
 
     block_bytes = BLOCK_BYTES
-    label_names: tuple[str, ...] = ()  # they are numbers
     levels = ()  # there are no categories
 
     def __init__(self, layout: Layout) -> None:
@@ -101,7 +103,12 @@ class LibsvmParser:
             if self._first_index
             else f"{self._last_index}, the last one of n_features {n_features}"
         )
+        self._codes = LabelCodes(layout.label_kind)
         self._is_plain = True  # so far: single spaces between pairs and no comments
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        return self._codes.names
 
     def parse(self, lines: Lines) -> SparseRows:
         plain_rows = self._plain_rows(lines)
@@ -180,6 +187,11 @@ class LibsvmParser:
         is_value[label_places] = False
         labels, singles = numbers[label_places], to_singles(numbers)
         y = singles[label_places]
+        if self._codes.kind != "number":
+            y = self._codes.codes_of(labels)
+            labels = y.astype(np.float64)
+            if np.isnan(y).any():
+                return np.isnan(y)
         features = (indices - np.uint64(self._first_index)).astype(np.uint32)
         return SparseRows(
             lines.offsets,
@@ -209,6 +221,9 @@ class LibsvmParser:
     def _problem_of(self, line: bytes) -> str | None:
         label, *pairs = line.split(b" ")
         problem = number_problem(label)
+        kind = self._codes.kind
+        if problem is None and kind != "number" and label_name(label.decode(), kind) is None:
+            problem = f"is {label.decode()!r}, {not_of_kind(kind)}"
         if problem is not None:
             return f"the label {problem}"
         previous = self._first_index - 1
@@ -232,6 +247,13 @@ class LibsvmParser:
         if number > self._last_index:
             return f"has an index above {self._last_index_title}"
         return None
+
+
+def _label_kind(first: FirstLines) -> str:
+    """Return the kind of labels that are classes: numbers, or integers that float32 lacks."""
+    labels = [line.split(maxsplit=1)[0] for line in first.lines if line.strip()]
+    numbers = [float(label) for label in labels if number_problem(label) is None]
+    return kind_of_numbers(numbers)
 
 
 def _alternates(before_colon: Flags, before_newline: Flags) -> bool:

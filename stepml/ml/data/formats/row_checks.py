@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepml.job.errors import BadRowError
+from stepml.ml.class_names import not_of_kind
 from stepml.ml.data.formats.rows import (
     VALIDATES,
     DenseRows,
@@ -39,6 +40,14 @@ class Pairs:
     counts: NDArray[np.intp]  # (n_rows,) pairs of each row
     indices: NDArray[Any]  # (nnz,) integers, in any order
     values: NDArray[Any]  # (nnz,)
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """A problem of some rows of a block."""
+
+    problem: str
+    rows: _Flags  # (n_rows,) which have it
 
 
 class RowChecks:
@@ -71,8 +80,7 @@ class RowChecks:
 
     def labels_at(self, values: Sequence[Any], places: NDArray[np.intp]) -> NDArray[Any]:
         """Return the codes of labels, which are at ``places`` among different ``values``."""
-        names = [None if each is None else str(each).strip() for each in values]
-        return self._codes.codes(names)[places]
+        return self._codes.codes(values)[places]
 
     def dense(
         self,
@@ -81,30 +89,32 @@ class RowChecks:
         y: NDArray[Any],
         X: NDArray[Any],
         said: NDArray[np.float64] | None = None,
-        lacking: Sequence[tuple[str, _Flags]] = (),
+        flaws: Sequence[Flaw] = (),
     ) -> DenseRows:
         """Return the good rows of a block, which starts at row ``first`` of the object ``key``.
 
-        ``said`` are the values of the column that says which rows validate. ``lacking`` are the
-        titles of other columns that must have a value, and the rows that have none.
+        ``said`` are the values of the column that says which rows validate. ``flaws`` are those
+        that are known already.
         """
         labels, values = to_float32(y), as_stored(X)
         offsets = np.arange(first, first + len(y))
         validates, unclear = self._validation(said, len(y))
         is_bad_label = self._are_bad(labels)
-        lack = np.any([flags for _, flags in lacking] or [np.zeros(len(y), np.bool_)], axis=0)
-        are_good = not (is_bad_label.any() or unclear.any() or lack.any())
+        is_flawed = np.zeros(len(y), np.bool_)
+        for each in flaws:
+            is_flawed |= each.rows
+        are_good = not (is_bad_label.any() or unclear.any() or is_flawed.any())
         if are_good and np.isfinite(values).all():
             written, rest = unless_equal(y, labels), self._remainders(X)
             rows = DenseRows(offsets, labels, values, written, 0, rest, validates)
             return rows if said is None else replace(rows, validation_ends=ends_of(said))
         missing = np.isnan(values)
         wrong = self._wrong(values) & self._must_have_values(values)
-        bad = wrong.any(axis=1) | is_bad_label | unclear | lack
+        bad = wrong.any(axis=1) | is_bad_label | unclear | is_flawed
 
         def problem_of(row: int) -> str:
-            for title in (title for title, flags in lacking if flags[row]):
-                return f"{title} is empty, a missing value"
+            if is_flawed[row]:
+                return next(each.problem for each in flaws if each.rows[row])
             if said is not None and unclear[row]:
                 title = self._layout.column_title(self._layout.validation_column)
                 return f"{title} is {said[row]:g}, expected {VALIDATES}"
@@ -205,9 +215,15 @@ class RowChecks:
             sample = f"s3 object {shown}, row {first + row} (from 0): {problem_of(row)}"
             self.skipped.samples.append(shortened(sample.encode(), _SAMPLE_CHARACTERS))
 
+    def _problem_of_label(self, label: Any) -> str:
+        kind = self._layout.label_kind
+        if kind == "number":
+            return f"the label {_problem_of(label)}"
+        return "the label is missing" + (f", or {not_of_kind(kind)}" if kind != "text" else "")
+
     def _problem(self, label: Any, values: NDArray[Any], wrong: _Flags) -> str:
         if self._are_bad(to_float32(np.asarray([label])))[0]:
-            return f"the label {_problem_of(label)}"
+            return self._problem_of_label(label)
         feature = int(np.flatnonzero(wrong)[0])
         return f"{self._feature_title(feature)} {_problem_of(values[feature])}"
 
@@ -216,7 +232,7 @@ class RowChecks:
     ) -> str:
         place = np.flatnonzero(wrong)[:1]
         if not len(place):
-            return f"the label {_problem_of(label)}"
+            return self._problem_of_label(label)
         index = int(indices[place[0]])
         if place[0] > 0 and index == indices[place[0] - 1]:
             return f"two values have the index {index}"

@@ -8,8 +8,14 @@ import gzip
 import io
 import lzma
 import re
+import sys
 from dataclasses import replace
 from typing import Any
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 import numpy as np
 import pytest
@@ -20,7 +26,7 @@ from pandas._libs.parsers import STR_NA_VALUES
 from stepml.job.errors import BadRowError, InvalidDataError
 from stepml.ml.data import Layout, SourceFormat, plan_ranges, sniff
 from stepml.ml.data.dialect import Dialect
-from stepml.ml.data.formats import FORMATS
+from stepml.ml.data.formats import FORMATS, format_of_file
 from stepml.ml.data.formats.text.records import record_ends
 from stepml.ml.data.formats.text.text_lines import TextLines
 from tests.support.data_sets import MemoryObjects, all_shards, described, partition
@@ -66,6 +72,8 @@ def test_plain_text_is_read_as_it_is() -> None:
         gzip.compress(TABLE.encode()[:99]) + gzip.compress(TABLE.encode()[99:]),
         bz2.compress(TABLE.encode()),
         lzma.compress(TABLE.encode()),
+        zstd.compress(TABLE.encode()),
+        zstd.compress(TABLE.encode()[:99]) + zstd.compress(TABLE.encode()[99:]),
         TABLE.encode("utf-16"),
         TABLE.encode("utf-16-le"),
         TABLE.encode("utf-16-be"),
@@ -263,8 +271,9 @@ def test_labels_keep_their_points_and_blanks() -> None:
     ("cells", "cure"),
     [
         (["1,5", "2,25"], "set data.decimal to ','"),
-        (["1,500", "2,250"], "set data.thousands to ','"),
-        (["1,500.5", "2,250.25"], "set data.thousands to ','"),
+        (["0,512", "0,125"], "set data.decimal to ','"),
+        (["1,500", "2,250"], "set data.thousands to ',', or data.decimal if it is that"),
+        (["1,500.5", "2,250.25"], "set data.thousands to ',', or data.decimal if it is that"),
         (["1.500,5", "250,25"], "set data.decimal to ',' and data.thousands to '.'"),
         (["1 500", "1 250 000"], "set data.thousands to ' '"),
         (["1 500,5", "250,25"], "set data.decimal to ',' and data.thousands to ' '"),
@@ -276,3 +285,40 @@ def test_numbers_that_are_written_otherwise_are_no_categories(cells: list[str], 
     text = "a;y\n" + "".join(f"{cell};{n}\n" for n, cell in enumerate(cells))
     with pytest.raises(InvalidDataError, match=f"such as '?.*: {re.escape(cure)}; data.columns"):
         layout_of(MemoryObjects(x=text.encode()))
+
+
+@pytest.mark.parametrize("ending", [".gz", ".bz2", ".xz", ".zst", ".GZ"])
+@pytest.mark.parametrize(
+    ("format_", "name"), [("csv", "a.csv"), ("tsv", "A.TSV"), ("libsvm", "a.svm")]
+)
+def test_the_ending_of_a_compressed_file_tells_its_format(
+    format_: str, name: str, ending: str
+) -> None:
+    assert format_of_file(name + ending) == format_
+    assert format_of_file(name + ending + ending) is None
+
+
+@pytest.mark.parametrize("module", [gzip, bz2, lzma, zstd], ids=["gzip", "bzip2", "xz", "zstd"])
+@pytest.mark.parametrize("form", ["csv", "libsvm"])
+def test_damaged_objects_are_named(form: str, module: Any) -> None:
+    text = TABLE if form == "csv" else "1 1:2 2:3\n" * 9999
+    content = module.compress(text.encode() * 99)
+    for damaged in (content[: len(content) // 2], content[:-30] + b"x" * 30):
+        with pytest.raises(InvalidDataError, match=r"s3 object x is no whole .* file: "):
+            partition(MemoryObjects(x=damaged), format=form)
+
+
+def test_objects_of_another_compression_than_the_first_are_named() -> None:
+    packed, plain = gzip.compress(TABLE.encode()), TABLE.encode()
+    with pytest.raises(InvalidDataError, match="s3 object b is not gzip, unlike the first object"):
+        partition(MemoryObjects(a=packed, b=plain), format="csv")
+    with pytest.raises(InvalidDataError, match="s3 object b is gzip, unlike the first object"):
+        partition(MemoryObjects(a=plain, b=packed), format="csv")
+
+
+def test_a_compressed_sparse_matrix_is_read() -> None:
+    text = "".join(f"{n % 2} 1:{n} 3:2.5\n" for n in range(400)).encode()
+    stores = [MemoryObjects(x=each) for each in (text, gzip.compress(text), bz2.compress(text))]
+    plain, *packed = ([all_shards(each, partition(each, 3, format="libsvm"), 2)] for each in stores)
+    for other in packed:
+        assert repr(other) == repr(plain)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -126,7 +127,7 @@ def test_a_bad_label_is_named_or_skipped(cell: str, problem: str) -> None:
 
 
 def test_a_word_among_booleans_is_named() -> None:
-    lines = ["x,y", *(f"{n},{n % 2 == 0}" for n in range(200)), "1,maybe", ""]
+    lines = ["x,y", *(f"{n},{n % 2 == 0}" for n in range(150_000)), "1,maybe", ""]
     with pytest.raises(BadRowError, match=r"'maybe', neither true nor false"):
         partition(MemoryObjects(**{"rows.csv": "\n".join(lines).encode()}), format="csv", label="y")
 
@@ -223,3 +224,31 @@ def test_words_for_missing_values_are_no_labels() -> None:
     store = MemoryObjects(**{"rows.csv": text.encode()})
     with pytest.raises(BadRowError, match=r"line 9: column 2 \('y'\) is 'no answer', a missing la"):
         partition(store, format="csv", label="y", missing_words=("no answer",))
+
+
+def test_labels_of_any_type_have_names() -> None:
+    codes = LabelCodes("text")
+    values = ["a", 1, 1.0, 2.5, True, None, float("nan"), " a ", date(2020, 1, 31)]
+    found = codes.codes(values)
+    names = ["a", "1", "1", "2.5", "True", None, None, "a", "2020-01-31"]
+    assert [codes.names[int(c)] if c == c else None for c in found.tolist()] == names
+    of_array = LabelCodes("text").codes_of(np.array([2.5, np.nan, 1.0]))
+    assert np.isnan(of_array).tolist() == [False, True, False]
+
+
+def test_a_fraction_among_large_integers_of_libsvm_is_a_bad_row() -> None:
+    text = "".join(f"{BIG[n % 2]} 1:{n}\n" for n in range(90_000)) + "0.5 1:1\n"
+    store, options = MemoryObjects(x=text.encode()), {"format": "libsvm", "has_classes": True}
+    with pytest.raises(BadRowError, match=r"line 90001: the label is '0.5', not an integer within"):
+        partition(store, **options)
+    manifest = partition(MemoryObjects(x=text.encode()), on_bad_row="skip", **options)
+    assert (manifest.class_names, manifest.skipped_rows) == (("20180130", "20180131"), 1)
+
+
+def test_the_label_may_be_among_the_columns_to_use() -> None:
+    store = MemoryObjects(**{"rows.csv": rows(["a", "b"])[0]})
+    settings = TableSettings(use=("x", "y"))
+    assert partition(store, format="csv", label="y", settings=settings).n_features == 1
+    store = MemoryObjects(**{"rows.csv": rows(["a", "b"])[0]})
+    with pytest.raises(InvalidDataError, match=r"data.columns.drop: expected columns .* got 'y'"):
+        partition(store, format="csv", label="y", settings=TableSettings(drop=("y",)))

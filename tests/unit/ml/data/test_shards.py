@@ -395,7 +395,7 @@ def test_a_manifest_survives_json(make: Any, options: Any, kind: ShardKind) -> N
 
 def test_a_header_without_rows_is_refused() -> None:
     store = MemoryObjects(x=b"a,b\n" + b"\n" * 100_000)
-    with pytest.raises(EmptyDataError, match="no rows"):
+    with pytest.raises(EmptyDataError, match=r"no (data )?rows"):
         partition(store, format="csv")
 
 
@@ -523,10 +523,10 @@ class _PiecesDropped(MemoryObjects):
     [(b"123,4,5,6,0\n", {"format": "csv"}), (b"1 3:4 17:2.5\n", {"format": "libsvm"})],
 )
 def test_a_range_of_any_size_is_read_in_bounded_memory(line: bytes, options: Any) -> None:
-    store = _PiecesDropped(x=line * (16 * 2**20 // len(line)))
+    store = _PiecesDropped(x=line * (40 * 2**20 // len(line)))
     tracemalloc.start()
     manifest = partition(store, piece_bytes=2**20, request_bytes=2**18, **options)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert manifest.n_rows == 16 * 2**20 // len(line)
-    assert peak < 16 * 2**20
+    assert manifest.n_rows == 40 * 2**20 // len(line)
+    assert peak < 32 * 2**20  # of which the first megabyte, in cells, takes most

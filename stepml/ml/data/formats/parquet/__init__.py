@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, replace
+from typing import Any
 
 import numpy as np
 
@@ -14,13 +15,15 @@ from stepml.ml.data.formats.parquet.rows import ParquetRows, places_in
 from stepml.ml.data.formats.parquet.table import MAGIC, Table
 from stepml.ml.data.formats.parquet.values import facts_of, label_kind_of
 from stepml.ml.data.formats.samples import SAMPLED_OBJECTS
+from stepml.ml.data.formats.text.types import column_facts
 from stepml.ml.data.labels import kind_of_labels
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject, ObjectReader
+from stepml.ml.data.path_columns import PathColumn, columns_of_paths, require_own_names
 from stepml.ml.data.remainders import ENOUGH_ROWS, Bounds, fine_within
 from stepml.ml.data.source_format import SourceFormat
 from stepml.ml.data.table import PLAIN_SETTINGS
-from stepml.ml.data.table_plan import ColumnFacts, plan_table
+from stepml.ml.data.table_plan import ColumnFacts, asked_label_kind, plan_table
 
 
 class Parquet(DataFormat):
@@ -43,6 +46,7 @@ class Parquet(DataFormat):
             label=source.label,
             settings=source.settings,
             has_classes=source.has_classes,
+            path_names=tuple(each.name for each in source.path),
         )
 
     def open_rows(
@@ -84,7 +88,8 @@ def _first_bounds(
         table = Table(reader, data)
         if table.n_rows:  # others may have other columns
             places = places_in(data, table, layout)
-            found = table.bounds() if places is None else table.bounds().of_columns(places)
+            found = table.bounds().with_unknown(len(layout.path_names))
+            found = found if places is None else found.of_columns(places)
             bounds, n_rows = bounds.merged(found), n_rows + table.n_rows
         if n_rows >= ENOUGH_ROWS:
             break
@@ -101,9 +106,10 @@ def with_columns(reader: ObjectReader, objects: Sequence[DataObject], layout: La
     """
     first = next(each for each in objects if each.value_bytes)
     table = Table(reader, first)
-    names = table.column_names
-    if not names:
+    if not table.column_names:
         raise InvalidDataError(f"s3 object {first.key} has no columns")
+    require_own_names(first, table.column_names, layout.path_names)
+    names = (*table.column_names, *layout.path_names)
     label, validates = other_columns(first, names, len(names), layout)
     n_features = len(names) - int(label >= 0) - int(validates >= 0)
     if not n_features:
@@ -121,35 +127,79 @@ def with_columns(reader: ObjectReader, objects: Sequence[DataObject], layout: La
         column_names=names,
         n_features=n_features,
     )
-    return _with_types(first, table, layout)
+    training = objects if layout.first_validation < 0 else objects[: layout.first_validation]
+    path = {each.name: each for each in columns_of_paths(training, layout.path_names)}
+    table.column_types = _known_types(reader, training, table)
+    layout = _with_types(first, table, layout, path)
+    _require_no_index(first, table, layout)
+    return layout
 
 
-def _with_types(data: DataObject, table: Table, layout: Layout) -> Layout:
-    """Return ``layout`` with the kinds of its columns, as the footer has them."""
+def _known_types(
+    reader: ObjectReader, objects: Sequence[DataObject], table: Table
+) -> dict[str, Any]:
+    """Return the types of columns; of one without any value, that in the next objects."""
+    found = dict(table.column_types)
+    for data in [each for each in objects if each.value_bytes][1:SAMPLED_OBJECTS]:
+        unknown = [name for name, kind in found.items() if table.types.is_null(kind)]
+        if not unknown:
+            break
+        others = Table(reader, data).column_types
+        found |= {name: others[name] for name in unknown if name in others}
+    return found
+
+
+def _require_no_index(data: DataObject, table: Table, layout: Layout) -> None:
+    """Refuse the index of a frame, which pandas stores as columns, unless it is left out."""
+    used = [layout.column_names[column] for column in layout.kept_columns]
+    for name in table.index_names:
+        if name in used:
+            raise InvalidDataError(
+                f"s3 object {data.key}: column {name[:40]!r} is the index of a pandas "
+                "frame, no feature: leave it out with data.columns.drop, write the frame with "
+                "index=False, or make it a column with reset_index()"
+            )
+
+
+def _with_types(
+    data: DataObject, table: Table, layout: Layout, path: Mapping[str, PathColumn]
+) -> Layout:
+    """Return ``layout`` with the kinds of its columns, as the footer and the paths have them."""
 
     def facts(column: int, is_typed: bool) -> ColumnFacts:
-        name = layout.column_names[column]
+        name, title = layout.column_names[column], layout.column_title(column)
+        if name in path:
+            return column_facts(data, title, name, path[name].telling_values, is_typed=is_typed)
         found = facts_of(table.types, table.column_types[name])
         if found is None:
-            raise _unsupported(data, layout.column_title(column), table.column_types[name])
+            raise _unsupported(data, title, table.column_types[name])
         return found
 
     others = layout.other_columns
     own = {column: name for column, name in enumerate(layout.column_names) if column not in others}
-    planned = plan_table(data, own, layout.settings or PLAIN_SETTINGS, facts)
+    label = layout.column_names[layout.label_column] if layout.has_label else ""
+    planned = plan_table(data, own, layout.settings or PLAIN_SETTINGS, facts, label)
     if planned is not None:
         layout = replace(layout, table=planned, n_features=None)
-    return replace(layout, label_kind=_label_kind(data, table, layout))
+    return replace(layout, label_kind=_label_kind(data, table, layout, path))
 
 
-def _label_kind(data: DataObject, table: Table, layout: Layout) -> str:
+def _label_kind(
+    data: DataObject, table: Table, layout: Layout, path: Mapping[str, PathColumn]
+) -> str:
     if not layout.has_label:
         return "number"
     name = layout.column_names[layout.label_column]
+    asked = asked_label_kind(name, layout.settings or PLAIN_SETTINGS)
+    if name in path:
+        values = [each for each in path[name].telling_values if each]
+        return asked or kind_of_labels(values, are_classes=layout.has_classes)
     kind = table.column_types[name]
     found = label_kind_of(table.types, kind)
     if found is None:
         raise _unsupported(data, f"the label, {layout.column_title(layout.label_column)},", kind)
+    if asked is not None:
+        return asked
     if found == "number" and layout.has_classes and table.types.is_integer(kind):
         low, high = (each[layout.label_column] for each in astuple(table.bounds()))
         return kind_of_labels([f"{end:.0f}" for end in (low, high) if end == end], are_classes=True)

@@ -9,18 +9,35 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stepml.job.columns import value_for
+from stepml.job.errors import InvalidDataError
 from stepml.ml.data.formats.base import RowSource
 from stepml.ml.data.formats.columns import places_of_columns
+from stepml.ml.data.formats.parquet.path_arrays import path_arrays
 from stepml.ml.data.formats.parquet.table import Batch, Table
-from stepml.ml.data.formats.parquet.values import distinct, levels_of, numbers_of
-from stepml.ml.data.formats.row_checks import BLOCK_BYTES, RowChecks, rows_per_block
+from stepml.ml.data.formats.parquet.values import (
+    distinct,
+    facts_of,
+    levels_of,
+    numbers_in,
+    numbers_of,
+)
+from stepml.ml.data.formats.row_checks import BLOCK_BYTES, Flaw, RowChecks, rows_per_block
 from stepml.ml.data.formats.rows import DenseRows, Skipped
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.levels import LevelCollector
 from stepml.ml.data.objects import REQUEST_BYTES, DataObject, ObjectReader
 from stepml.ml.data.ranges import ByteRange
+from stepml.ml.data.table import PLAIN_SETTINGS
 
 Columns = Mapping[str, Any]  # of pyarrow, by name
+
+# The kinds that a column of the first object may have in others.
+_ALIKE = {
+    "number": ("number", "boolean", "time"),
+    "boolean": ("boolean", "number"),
+    "time": ("time", "number"),
+}
 
 
 class ParquetRows(RowSource):
@@ -60,7 +77,9 @@ class ParquetRows(RowSource):
         data, layout = self._objects[part.object_index], self._layout
         table = Table(self._source, data, self._request_bytes)
         places_in(data, table, layout)
-        names = [layout.column_names[column] for column in layout.kept_columns]
+        _require_like_types(data, table, layout)
+        own = [each for each in layout.kept_columns if each < layout.n_own_columns] or [0]
+        names = [layout.column_names[column] for column in own]
         n_rows = rows_per_block(len(names), block_bytes=self._block_bytes)
         for batch in table.batches(part, n_rows, names):
             with table.damages_named():
@@ -69,20 +88,26 @@ class ParquetRows(RowSource):
                 yield rows
 
     def _rows(self, data: DataObject, batch: Batch) -> DenseRows:
-        columns, n_rows = batch.columns, len(next(iter(batch.columns.values())))
-        X = _matrix([numbers_of(columns[each.name]) for each in self._numbers], n_rows)
+        n_rows = len(next(iter(batch.columns.values())))
+        columns = {**batch.columns, **path_arrays(data, self._layout, n_rows)}
+        numbers = [numbers_in(columns[each.name], each) for each in self._numbers]
+        X = _matrix([values for values, _ in numbers], n_rows)
         said = None
         if self._layout.validation_column >= 0:
             said = numbers_of(self._column(columns, self._layout.validation_column))
             said = said.astype(np.float64)
         y = self._labels(columns, n_rows)
         found = [levels_of(columns[each.name]) for each in self._categories]
-        lacking = [
-            (column.title, np.array([not each for each in texts], np.bool_)[places])
+        flaws = [flaw for _, flaws in numbers for flaw in flaws]
+        flaws += [
+            Flaw(
+                f"{column.title} is empty, a missing value",
+                np.array([not each for each in texts])[places],
+            )
             for column, (texts, places) in zip(self._categories, found, strict=True)
             if column.missing == "fail"
         ]
-        rows = self._checks.dense(data.key, batch.first, y, X, said, lacking)
+        rows = self._checks.dense(data.key, batch.first, y, X, said, flaws)
         if self._layout.table is None:
             return rows
         return replace(rows, levels=self._hashes(found, rows.offsets - batch.first))
@@ -107,6 +132,10 @@ class ParquetRows(RowSource):
         return hashes
 
 
+def _are_empty(texts: Sequence[str]) -> NDArray[np.bool_]:
+    return np.array([not each for each in texts], np.bool_)
+
+
 def _matrix(arrays: Sequence[NDArray[Any]], n_rows: int) -> NDArray[Any]:
     # float32 would not distinguish values that are too large from infinite ones, and lacks digits.
     is_wide = not all(np.can_cast(each.dtype, np.float32) for each in arrays)
@@ -125,5 +154,23 @@ def places_in(data: DataObject, table: Table, layout: Layout) -> list[int] | Non
     InvalidDataError
         The table has other columns than the first one.
     """
-    expected, what = layout.column_names, "its columns are not those"
-    return places_of_columns(data, table.column_names, expected, what)
+    names = (*table.column_names, *layout.path_names)
+    return places_of_columns(data, names, layout.column_names, "its columns are not those")
+
+
+def _require_like_types(data: DataObject, table: Table, layout: Layout) -> None:
+    """Refuse columns that are numbers or times in the first object, and something else here."""
+    kinds = {each.name: each.kind for each in layout.raw_columns if not each.is_category}
+    if layout.has_label and layout.label_kind == "number":
+        kinds[layout.column_names[layout.label_column]] = "number"
+    given = dict((layout.settings or PLAIN_SETTINGS).types)  # text may have numbers
+    for name, kind in kinds.items():
+        found = table.column_types.get(name)
+        if found is None or table.types.is_null(found) or value_for(name, given, ""):
+            continue
+        facts = facts_of(table.types, found)
+        if facts is None or not (facts.kind in _ALIKE[kind] or facts.are_numbers):
+            raise InvalidDataError(
+                f"s3 object {data.key}: column {name[:40]!r} is of type {found}, but in the first "
+                f"object it is a {kind}"
+            )

@@ -61,11 +61,14 @@ class Table:
             self._metadata = parquet.read_metadata(RangedFile(reader, data))
             schema = self._metadata.schema.to_arrow_schema()
         require_readable(data, self._metadata)
-        _require_no_index(data, schema)
         require_different_names(data, schema.names)
         self.types = pyarrow.types
         self.column_types: dict[str, Any] = {field.name: field.type for field in schema}
         self.column_names: tuple[str, ...] = tuple(schema.names)
+        index = _index_columns(schema)
+        self.index_names = [
+            name for name in schema.names if name in index or _INDEX.fullmatch(name)
+        ]
 
     @property
     def n_rows(self) -> int:
@@ -149,17 +152,6 @@ class Table:
         except self._errors as exc:
             problem = " ".join(str(exc).split())  # Arrow's messages have several lines
             raise InvalidDataError(f"s3 object {self._data.key}: {problem}") from exc
-
-
-def _require_no_index(data: DataObject, schema: Any) -> None:
-    """Refuse the index of a frame, which pandas stores as columns, and does not read as such."""
-    index = _index_columns(schema)
-    for name in schema.names:
-        if name in index or _INDEX.fullmatch(name):
-            raise InvalidDataError(
-                f"s3 object {data.key}: column {name[:40]!r} is the index of a pandas frame, "
-                "no feature: write it with index=False, or make it a column with reset_index()"
-            )
 
 
 def _index_columns(schema: Any) -> set[str]:

@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stepml.ml.data.dialect import PLAIN
+from stepml.ml.data.formats.row_checks import Flaw
+from stepml.ml.data.formats.text.cells import CellReader
 from stepml.ml.data.levels import level_of_number
-from stepml.ml.data.table import MISSING_LEVEL
+from stepml.ml.data.table import MISSING_LEVEL, TableColumn
 from stepml.ml.data.table_plan import ColumnFacts
 
 Floats64 = NDArray[np.float64]
@@ -16,6 +19,7 @@ Places = NDArray[np.intp]
 
 _UNITS_A_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _DAY_S = 86_400
+_CELLS = CellReader(PLAIN)
 
 
 def facts_of(types: Any, kind: Any) -> ColumnFacts | None:
@@ -58,6 +62,32 @@ def numbers_of(column: Any) -> NDArray[Any]:
     # Nulls become NaN: integers as float64; booleans as objects, whose None is NaN.
     values: NDArray[Any] = column.to_numpy(zero_copy_only=False)
     return values.astype(np.float32) if values.dtype.hasobject else values
+
+
+def numbers_in(column: Any, of: TableColumn) -> tuple[NDArray[Any], list[Flaw]]:
+    """Return a column as numbers, and the flaws of its rows; text is read as in a CSV file.
+
+    Parameters
+    ----------
+    column : array of pyarrow
+    of : TableColumn
+        What it is.
+    """
+    if not _is_of_text(str(column.type)):
+        return numbers_of(column), []
+    values, places = distinct(column)
+    texts = ["" if each is None else each.strip() for each in values]
+    convert = _CELLS.conversion(of.kind)
+    found = np.array([convert(each) for each in texts], np.float64)[places]  # None becomes NaN
+    problems = ((place, _CELLS.problem(of, text)) for place, text in enumerate(texts))
+    flaws = [
+        Flaw(f"{of.title} {problem}", places == place) for place, problem in problems if problem
+    ]
+    return found, [each for each in flaws if each.rows.any()]
+
+
+def _is_of_text(kind: str) -> bool:
+    return "string" in kind and not kind.startswith(("list", "struct", "map"))
 
 
 def levels_of(column: Any) -> tuple[list[str], Places]:

@@ -10,6 +10,7 @@ from stepml.job.errors import EmptyDataError
 from stepml.ml.data.formats.base import DataFormat
 from stepml.ml.data.formats.text.dialects import dialect_notes, sniffed_lines
 from stepml.ml.data.formats.text.first_lines import FirstLines, first_lines
+from stepml.ml.data.formats.text.plain_text import ENDINGS
 from stepml.ml.data.formats.text.reading import ReadLimits
 from stepml.ml.data.formats.text.rows import Parser, TextRows
 from stepml.ml.data.layout import Layout
@@ -31,6 +32,10 @@ class TextFormat(DataFormat):
 
     delimiter: str = ""
     limits = ReadLimits()
+
+    def matches(self, name: str) -> bool:
+        ending = next((each for each in ENDINGS if name.lower().endswith(each)), "")
+        return super().matches(name[: len(name) - len(ending)])
 
     @abstractmethod
     def layout_of(self, first: FirstLines, source: SourceFormat) -> Layout:
@@ -68,7 +73,7 @@ class TextFormat(DataFormat):
             return first_lines(reader, data, layout.dialect, layout.delimiter)
 
         filled = [each for each in objects if each.value_bytes]
-        first, _ = self._with_rows(find, filled, source)
+        first, _ = self._with_rows(find, filled, source.with_paths_of(filled))
         notes = dialect_notes(layout, source, self.delimiter)
         return notes + self.review_lines(first, layout, source)
 

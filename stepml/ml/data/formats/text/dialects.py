@@ -10,7 +10,7 @@ from stepml.ml.data.dialect import Dialect
 from stepml.ml.data.formats.text.delimiters import find_delimiter
 from stepml.ml.data.formats.text.first_lines import SNIFF_BYTES, FirstLines, first_lines, start_of
 from stepml.ml.data.formats.text.foreign import refuse_binary
-from stepml.ml.data.formats.text.plain_text import COMPRESSIONS, PlainText, is_utf_16
+from stepml.ml.data.formats.text.plain_text import PlainText, compression_of, is_utf_16
 from stepml.ml.data.formats.text.records import NEWLINE, record_ends
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject, ObjectReader
@@ -89,7 +89,7 @@ def _without_quotes(reader: ObjectReader, data: DataObject, source: SourceFormat
     """Return all of a dialect but its quotes and letters."""
     start = reader.load_range(data.key, 0, SNIFF_BYTES)
     refuse_binary(data, start)
-    compression = next((COMPRESSIONS[each] for each in COMPRESSIONS if start.startswith(each)), "")
+    compression = compression_of(start)
     dialect = Dialect(
         compression=compression,
         comment=source.comment or "",
@@ -107,26 +107,24 @@ def _without_quotes(reader: ObjectReader, data: DataObject, source: SourceFormat
 
 def _searched(plain: PlainText, start: bytes, delimiter: str, source: SourceFormat) -> Dialect:
     """Return the dialect with what a search of the first megabytes shows."""
-    dialect = plain.dialect
-    if _is_of_numbers(start):
-        return replace(dialect, quoted_newlines=bool(source.quoted_newlines))
-    text, is_all = plain.start(SEARCHED_BYTES)
+    dialect, (text, is_all) = plain.dialect, (start, True)
+    if not _is_of_numbers(start):
+        text, is_all = plain.start(SEARCHED_BYTES)
     if source.encoding is None and dialect.encoding == "utf-8" and not _is_utf_8(text):
         dialect = replace(dialect, encoding="latin-1")
-    if not delimiter or b'"' not in text:
-        return replace(dialect, quoted_newlines=bool(source.quoted_newlines))
-    found = source.quoted_newlines
-    if found is None:
-        found = _has_quoted_newlines(
-            text if is_all else text[: text.rfind(b"\n") + 1], dialect, delimiter
-        )
-    return replace(dialect, has_quotes=True, quoted_newlines=found)
+    found = bool(source.quoted_newlines)
+    if source.quoted_newlines is None and delimiter and b'"' in text:
+        whole = text if is_all else text[: text.rfind(b"\n") + 1]
+        found = _has_quoted_newlines(whole, dialect, delimiter)
+    # The first rows may have none; a header's quotes do not count.
+    is_said = source.quoted_newlines is not None
+    has_quotes = bool(delimiter) and (is_said or b'"' in text[text.find(b"\n") + 1 :])
+    return replace(dialect, has_quotes=has_quotes, quoted_newlines=found)
 
 
 def _is_of_numbers(text: bytes) -> bool:
     """Return whether there are only numbers behind the first line, which may have names."""
-    first, _, rest = text.partition(b"\n")
-    return not rest.translate(None, _OF_NUMBERS) and b'"' not in first and first.isascii()
+    return not text[text.find(b"\n") + 1 :].translate(None, _OF_NUMBERS)
 
 
 def _is_utf_8(text: bytes) -> bool:

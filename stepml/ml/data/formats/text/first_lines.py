@@ -18,8 +18,8 @@ from stepml.ml.data.formats.text.records import LineRules
 from stepml.ml.data.formats.text.spelling import Spelling
 from stepml.ml.data.objects import DataObject, ObjectReader
 
-SNIFF_BYTES = 64 * 1024
-_MOST_LINES = 100
+SNIFF_BYTES = 2**20
+_MOST_LINES = 100  # that tell whether there is a header
 REPLACEMENT = "\ufffd"  # for bytes that are not UTF-8
 
 
@@ -34,15 +34,15 @@ class FirstLines:
     dialect: Dialect
     delimiter: str  # between columns; empty: there are none
 
-    def table(self) -> list[tuple[str, ...]]:
-        """Return the fields of the first whole lines, at most a hundred."""
+    def table(self, most: int | None = _MOST_LINES) -> list[tuple[str, ...]]:
+        """Return the fields of the first whole lines, at most a hundred, or ``most``."""
         whole = self.lines if self.is_all else self.lines[:-1] or self.lines
-        return [fields_of(line, self.delimiter) for line in whole[:_MOST_LINES]]
+        return [fields_of(line, self.delimiter) for line in whole[:most]]
 
-    def values(self) -> list[tuple[str, ...]]:
+    def values(self, most: int | None = _MOST_LINES) -> list[tuple[str, ...]]:
         """Return `table` with plain numbers, and nothing for missing values."""
         spelling = Spelling(self.dialect)
-        return [tuple(spelling.plain_cell(cell) for cell in row) for row in self.table()]
+        return [tuple(spelling.plain_cell(cell) for cell in row) for row in self.table(most)]
 
     def require_rows(self, first: int = 0) -> None:
         """Raise `EmptyDataError` if there is certainly no row from line ``first`` on."""

@@ -30,6 +30,11 @@ from stepml.ml.data.table import MISSING_LEVEL, TableColumn
 # Larger than those of numbers: each call of pyarrow takes a millisecond.
 BLOCK_BYTES = 2**20
 
+_QUOTES = (
+    "quotes enclose whole fields, without blanks around them, and are doubled within them, not "
+    "escaped by a backslash"
+)
+
 Flags = NDArray[np.bool_]
 Floats64 = NDArray[np.float64]
 _CellLevels = tuple[list[str], NDArray[np.intp]]  # of each distinct cell, and the cells' places
@@ -80,7 +85,7 @@ class GeneralParser:
             return self._rows(lines, np.empty((0, len(self._numbers))), [], np.empty(0), None)
         block = self._blocks.read(lines.text, lines.places)
         if block is None or len(block) != n_rows:
-            return np.array([self._cells_of(line) is None for line in lines.split()], np.bool_)
+            return np.array([self._problem_of_row(line) is not None for line in lines.split()])
         bad = np.zeros(n_rows, np.bool_)
         values = np.empty((n_rows, len(self._numbers)), np.float64, order="F")
         for place, column in enumerate(self._numbers):
@@ -175,18 +180,27 @@ class GeneralParser:
         validates, _ = self._layout.do_validate(said)
         return replace(rows, validates=validates, validation_ends=ends_of(said))
 
-    def _cells_of(self, line: bytes) -> list[str] | None:
-        """Return the cells of a line, or None if they are not as many as the columns."""
+    def _cells_of(self, line: bytes) -> list[str]:
         text = line.decode("utf-8", "replace")
         cells = next(csv.reader([text], delimiter=self._layout.delimiter), [])
-        return [each.strip() for each in cells] if len(cells) == self._layout.n_columns else None
+        return [each.strip() for each in cells]
+
+    def _problem_of_row(self, line: bytes) -> str | None:
+        """Return the reason why a line is no row of the right number of cells, or None."""
+        expected, found = self._layout.n_columns, len(self._cells_of(line))
+        has_quotes = b'"' in line
+        block = self._blocks.read(line + b"\n", None) if found == expected and has_quotes else None
+        if found == expected and (not has_quotes or (block is not None and len(block) == 1)):
+            return None
+        problem = f"{found} columns where {expected} are expected"
+        if found == expected:
+            problem = "a quoted field does not end"
+        return f"{problem}; {_QUOTES}" if has_quotes else problem
 
     def _problem_of(self, line: bytes, places: Places = None) -> str | None:
+        if problem := self._problem_of_row(line):
+            return problem
         cells = self._cells_of(line)
-        if cells is None:
-            text = line.decode("utf-8", "replace")
-            n_cells = len(next(csv.reader([text], delimiter=self._layout.delimiter), []))
-            return f"{n_cells} columns where {self._layout.n_columns} are expected"
         cells = [cells[place_of(column, places)] for column in range(len(cells))]
         title = partial(self._title, places=places)
         for column in self._layout.raw_columns:

@@ -84,6 +84,14 @@ class Lines:
             text = _single_blanks(text).replace(b"\n ", b"\n").removeprefix(b" ")
         return replace(self, text=text.replace(b" \n", b"\n"))
 
+    def with_ending(self, ending: bytes) -> Lines:
+        """Return the lines with ``ending`` behind each."""
+        if self.rules.dialect.quoted_newlines:
+            text = b"".join(line + ending + b"\n" for line in self.split())
+        else:
+            text = self.text.replace(b"\n", ending + b"\n")
+        return replace(self, text=text)
+
     def without_ends_in_comments(self) -> Lines:
         """Return the lines without what follows ``#`` in them."""
         if b"#" not in self.text:

@@ -14,7 +14,9 @@ from stepml.ml.data.objects import DataObject
 _BLANKS = " \u00a0\u202f"
 # The first that all cells match is the cure.
 _NUMBERS = {
-    "set data.thousands to ','": r"[-+]?\d{1,3}(,\d{3})+(\.\d*)?",
+    "set data.thousands to ',', or data.decimal if it is that": (
+        r"[-+]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?"  # 0,512 has no thousands
+    ),
     "set data.decimal to ','": r"[-+]?\d*,\d+",
     "set data.decimal to ',' and data.thousands to '.'": r"[-+]?\d{1,3}(\.\d{3})*(,\d+)?",
     "set data.thousands to ' '": rf"[-+]?\d{{1,3}}([{_BLANKS}]\d{{3}})+(\.\d*)?",

@@ -21,12 +21,13 @@ from stepml.ml.data.objects import REQUEST_BYTES, DataObject, ObjectReader
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # By the first bytes of a compressed object.
-COMPRESSIONS = {
+_MAGIC = {
     b"\x1f\x8b": "gzip",
     b"BZh": "bzip2",
     b"\xfd7zXZ\0": "xz",
     b"\x28\xb5\x2f\xfd": "zstd",
 }
+_MAGIC_BYTES = 8
 ENDINGS = (".gz", ".bz2", ".xz", ".zst")
 # Unpacked text is read so many bytes at a time: compressed, these are few.
 _CHUNK_BYTES = 2**20
@@ -72,6 +73,8 @@ class PlainText:
                 f"s3 object {self.data.key} ends at byte {start + len(chunk)} instead of "
                 f"{self.data.value_bytes}: it was changed while it was read"
             )
+        if start == 0:
+            self._require_dialect(chunk)
         return chunk
 
     def chunks(self) -> Iterator[bytes]:
@@ -92,6 +95,7 @@ class PlainText:
 
     def _unpacked(self) -> Iterator[bytes]:
         file: Any = buffered(self.reader, self.data, self.request_bytes)
+        self._require_dialect(file.peek(_MAGIC_BYTES))
         if self.dialect.compression:
             file = unpacked(file, self.dialect.compression)
         while chunk := self._read(file):
@@ -104,6 +108,20 @@ class PlainText:
             if not _is_damage(exc):
                 raise
             raise self._damaged(str(exc)) from exc
+
+    def _require_dialect(self, start: bytes) -> None:
+        """Refuse an object that begins unlike the data set's first one."""
+        found, expected = compression_of(start), self.dialect.compression
+        if found != expected:
+            raise InvalidDataError(
+                f"s3 object {self.data.key} is {found or 'not ' + expected}, unlike the first "
+                "object; all objects have to be compressed in the same way, or not at all"
+            )
+        if not found and start[:2] in _UTF_16 and self.dialect.encoding != "utf-16":
+            raise InvalidDataError(
+                f"s3 object {self.data.key} is UTF-16, unlike the first object; save all of them "
+                "in the same encoding"
+            )
 
     def _from_utf_16(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         first = next(chunks, b"")
@@ -120,6 +138,11 @@ class PlainText:
         packed = self.dialect.compression
         what = f"is no whole {packed} file: " if packed and not problem.startswith("is ") else ""
         return InvalidDataError(f"s3 object {self.data.key} {what}{problem}")
+
+
+def compression_of(start: bytes) -> str:
+    """Return the compression of an object that begins with ``start``; empty: none."""
+    return next((name for magic, name in _MAGIC.items() if start.startswith(magic)), "")
 
 
 def unpacked(file: Any, compression: str) -> BinaryIO:

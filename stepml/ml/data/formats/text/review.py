@@ -56,13 +56,14 @@ def review_table(first: FirstLines, layout: Layout, source: SourceFormat) -> lis
             "numbers; set data.header to true or false"
         )
     if layout.header:
-        _require_names(data, layout.column_names)
+        _require_names(data, layout.column_names, layout.ignored)
         _require_no_row_names(data, table)
     notes = []
     if found is Header.BY_EVIDENCE:
         notes.append(f"line 1, {line!r}, is a header; data.header false makes it a row")
     rows = table[1:] if layout.header else table
-    if layout.label_column != 0 and layout.n_columns > 1 and _counts(rows):
+    is_feature = any(each.column == 0 for each in layout.raw_columns)
+    if is_feature and layout.n_columns > 1 and _counts(rows):
         notes.append(f"{layout.column_title(0)} counts the rows; an index is no feature")
     return notes
 
@@ -76,8 +77,12 @@ def _require_no_row_names(data: DataObject, table: Sequence[Cells]) -> None:
         )
 
 
-def _require_names(data: DataObject, names: Sequence[str]) -> None:
-    unnamed = [str(number) for number, name in enumerate(names, 1) if _UNNAMED.fullmatch(name)]
+def _require_names(data: DataObject, names: Sequence[str], ignored: Sequence[int]) -> None:
+    unnamed = [
+        str(column + 1)
+        for column, name in enumerate(names)
+        if _UNNAMED.fullmatch(name) and column not in ignored
+    ]
     if unnamed:
         columns = (
             f"column {unnamed[0]} has"

@@ -12,6 +12,7 @@ from stepml.ml.data.formats.columns import places_of_columns
 from stepml.ml.data.formats.text.fields import fields_of
 from stepml.ml.data.formats.text.first_lines import SNIFF_BYTES, first_lines
 from stepml.ml.data.formats.text.lines import Lines
+from stepml.ml.data.formats.text.path_fields import path_fields
 from stepml.ml.data.formats.text.plain_text import PlainText
 from stepml.ml.data.formats.text.reading import BLOCK_BYTES, ReadLimits, line_blocks, line_number
 from stepml.ml.data.formats.text.records import LineRules, record_ends
@@ -23,7 +24,8 @@ from stepml.ml.data.ranges import ByteRange
 class TextLines:
     """Reads lines of byte ranges, without headers, comments and blank lines.
 
-    Columns of the same names may be in another order in each object.
+    Columns of the same names may be in another order in each object. Those of the path are at the
+    end of each line.
 
     Their text is UTF-8 and ends with LF. If quoted fields have line ends, a line is a record of
     several ones.
@@ -65,7 +67,7 @@ class TextLines:
             The object was changed while it was read.
         """
         text = self.text_of(self._objects[part.object_index])
-        places = self._places_of(text.data)
+        places, fields = self._places_of(text.data), path_fields(text.data, self._layout)
         blocks = line_blocks(
             text,
             part,
@@ -80,6 +82,8 @@ class TextLines:
                 continue
             if self._layout.has_words:
                 self._require_whole_words(text, lines)
+            if fields:
+                lines = lines.with_ending(fields)
             yield lines if places is None else replace(lines, places=places)
 
     def _first_row(self, data: DataObject, part: ByteRange) -> int:
@@ -102,7 +106,7 @@ class TextLines:
         delimiter = self._layout.delimiter
         first = first_lines(self._reader, data, self._layout.dialect, delimiter)
         names = fields_of(first.lines[0], delimiter) if first.lines else ()
-        expected = self._layout.column_names
+        names, expected = (*names, *self._layout.path_names), self._layout.column_names
         return places_of_columns(data, names, expected, "its header is not that")
 
     def _require_whole_words(self, text: PlainText, lines: Lines) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from stepml.ml.data.formats.text.lookalikes import refuse_lookalikes
 from stepml.ml.data.formats.text.numbers import is_text
@@ -55,10 +55,22 @@ def column_facts(
     return ColumnFacts("category")
 
 
-def with_types(
-    data: DataObject, layout: Layout, rows: Sequence[Sequence[str]], source: SourceFormat
-) -> Layout:
-    """Return the layout with the table of its columns, given the first rows.
+@dataclass(frozen=True, slots=True)
+class FirstCells:
+    """The cells of a table's first rows, and the values of columns that only paths have."""
+
+    rows: Sequence[Sequence[str]]
+    path: Sequence[Sequence[str]] = ()  # of the last columns
+
+    def of_column(self, column: int, layout: Layout) -> list[str]:
+        """Return the cells of one column; empty ones are missing."""
+        if column >= layout.n_own_columns:
+            return list(self.path[column - layout.n_own_columns])
+        return [row[column] for row in self.rows]
+
+
+def with_types(data: DataObject, layout: Layout, first: FirstCells, source: SourceFormat) -> Layout:
+    """Return the layout with the table of its columns, given the first cells.
 
     Raises
     ------
@@ -68,7 +80,7 @@ def with_types(
     names = layout.column_names or ("",) * layout.n_columns
 
     def facts_of(column: int, is_typed: bool) -> ColumnFacts:
-        cells = [row[column] for row in rows]
+        cells = first.of_column(column, layout)
         title = layout.column_title(column)
         return column_facts(data, title, names[column], cells, is_typed=is_typed)
 
@@ -82,13 +94,13 @@ def with_types(
     return replace(layout, table=table, n_features=None, is_general=is_general)
 
 
-def with_label_kind(layout: Layout, rows: Sequence[Sequence[str]], source: SourceFormat) -> Layout:
+def with_label_kind(layout: Layout, first: FirstCells, source: SourceFormat) -> Layout:
     """Return the layout with the kind of the labels: as the job says, or as the first rows show."""
     if not layout.has_label:
         return layout
     column, names = layout.label_column, layout.column_names
     kind = asked_label_kind(names[column] if names else "", source.settings)
     if kind is None:
-        cells = [row[column] for row in rows if row[column]]
+        cells = [cell for cell in first.of_column(column, layout) if cell]
         kind = kind_of_labels(cells, are_classes=source.has_classes)
     return replace(layout, label_kind=kind)
