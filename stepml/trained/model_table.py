@@ -14,12 +14,14 @@ from stepml.ml.data.levels import MISSING
 from stepml.ml.data.pipeline import Pipeline
 from stepml.ml.data.remainders import Remainders
 from stepml.ml.data.table import TableColumn
+from stepml.ml.matrices import CsrMatrix, Matrix
 from stepml.trained.columns import places_of
 from stepml.trained.frame_rows import FrameRows
 from stepml.trained.frames import Frame, frame_of
 from stepml.trained.numbers import Array, unmasked
-from stepml.trained.rows import Block, BlockSizes, require_width
+from stepml.trained.rows import Block, BlockSizes, place_of, require_width
 
+_WIDE = 20  # features for each pair of a sparse row
 _ENOUGH_ROWS = 10  # one row may well have new levels
 
 
@@ -61,8 +63,15 @@ class ModelTable:
         name = self.feature_names[feature]
         return f"feature {feature}" + (f" ({name!r})" if name else "")
 
-    def blocks(self, X: Any, sizes: BlockSizes) -> Iterator[Block]:
+    @property
+    def is_wide(self) -> bool:
+        """Whether few of the features are stored in a sparse row."""
+        return self.encoder.n_features >= _WIDE * max(1, self.encoder.n_pairs)
+
+    def blocks(self, X: Any, sizes: BlockSizes, *, sparse: bool = False) -> Iterator[Block]:
         """Yield the features of all rows of ``X`` in blocks, at least one.
+
+        Sparse blocks have no remainders.
 
         Raises
         ------
@@ -71,15 +80,16 @@ class ModelTable:
             level that training did not have and that is not ignored.
         """
         n_rows, read = self._reader(X)
-        step = max(1, sizes.values // max(1, self.encoder.n_features))
+        width = self.encoder.n_pairs if sparse else self.encoder.n_features
+        step = max(1, sizes.values // max(1, width))
         levels = _LevelCheck(self)
         for start in range(0, max(1, n_rows), step):
             raw = read(slice(start, start + step))
             if not isinstance(X, RawRows):  # files have been checked
                 levels.add(raw, start)
-            features = self.encoder.dense(raw)
+            features = self._sparse(raw) if sparse else self.encoder.dense(raw)
             self._require_finite(features, start)
-            yield Block(features, self._remainders(raw))
+            yield Block(features, None if sparse else self._remainders(raw))
         levels.warn()
 
     def _reader(self, X: Any) -> tuple[int, Callable[[slice], RawRows]]:
@@ -93,15 +103,21 @@ class ModelTable:
         rows = FrameRows(frame, places, self.table, self.levels, self.fine)
         return len(rows), rows.read
 
+    def _sparse(self, rows: RawRows) -> CsrMatrix:
+        indices, values = self.encoder.pairs(rows)
+        indptr = np.arange(len(rows) + 1, dtype=np.int64) * self.encoder.n_pairs
+        return CsrMatrix(indptr, indices.ravel(), values.ravel(), self.encoder.n_features)
+
     def _remainders(self, rows: RawRows) -> Remainders | None:
         values = self.encoder.remainders(rows)
         if values is None:
             return None
         return Remainders(np.array(self.encoder.fine, np.int64), values)
 
-    def _require_finite(self, features: Array, start: int) -> None:
-        if np.isinf(features).any():
-            row, feature = np.argwhere(np.isinf(features))[0].tolist()
+    def _require_finite(self, features: Matrix, start: int) -> None:
+        values = features.values if isinstance(features, CsrMatrix) else features
+        if np.isinf(values).any():
+            row, feature = place_of(features, np.isinf)
             raise ValueError(
                 f"X has a value in row {start + row} that is infinite or too large for float32: "
                 f"{self.title(feature)}"

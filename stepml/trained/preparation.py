@@ -12,6 +12,7 @@ from stepml.ml.artifact import Artifact
 from stepml.ml.data.pipeline import Pipeline
 from stepml.ml.data.scaling import Scale, scaled
 from stepml.ml.matrices import CsrMatrix, Floats, Floats64, Matrix, dense
+from stepml.ml.models import NeuralNetwork
 from stepml.trained.model_table import ModelTable
 from stepml.trained.rows import STANDARD, Block, place_of, rows_of
 
@@ -51,6 +52,7 @@ class Preparation:
             *self.dropped,
         ]  # columns beside the features
         self.block_sizes = STANDARD
+        self._needs_dense = isinstance(artifact.model, NeuralNetwork)
         self.scale = _scale_of(artifact)
         self.fills = self.scale is not None and not np.isnan(self.scale.fill).all()
         self.fine: list[int] = [] if self.scale is None else self.scale.fine.tolist()
@@ -81,12 +83,21 @@ class Preparation:
     def _features(self, X: Any) -> tuple[Iterator[Block], Callable[[int], str]]:
         """Return the features of rows in blocks, and the function that names one in messages."""
         if self.table is not None:
-            return self.table.blocks(X, self.block_sizes), self.table.title
+            blocks = self.table.blocks(X, self.block_sizes, sparse=self._is_sparse(self.table))
+            return blocks, self.table.title
         rows = rows_of(X, self.n_features, self.feature_names, self.image_shape, self._others)
         # Subtracting a mean makes zeros non-zero.
         stays_sparse = self.scale is None or not self.scale.mean.any()
         blocks = rows.blocks(sparse=stays_sparse, sizes=self.block_sizes, fine=self.fine)
         return blocks, rows.title
+
+    def _is_sparse(self, table: ModelTable) -> bool:
+        """Return whether sparse rows of features are filled in and scaled as dense ones."""
+        if not table.is_wide or self.fine or self._needs_dense:
+            return False
+        # Of dense rows, each feature has its own fill; of sparse ones, the level moves.
+        moves = any(each.missing == "most_frequent" for each in table.table.categories)
+        return not moves or (self.scale is not None and len(self.scale.moved) > 0)
 
     @property
     def column_names(self) -> list[str]:

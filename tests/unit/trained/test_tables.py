@@ -410,3 +410,28 @@ def test_a_model_of_plain_numbers_ignores_the_columns_that_its_job_dropped(tmp_p
     assert list(model.feature_names_out_) == list(model.feature_names_in_) == ["age", "size"]
     assert result.exit_code == 0, result.output
     assert pd.read_csv(io.StringIO(result.stdout))["prediction"].tolist() == found.tolist()
+
+
+@pytest.mark.parametrize("missing", [None, {"name": "most_frequent"}, {"name": "zero"}])
+def test_columns_of_many_levels_are_predicted_as_their_coefficients_say(missing: Any) -> None:
+    rng = np.random.default_rng(5)
+    frame = pd.DataFrame({"name": [f"n{each}" for each in rng.integers(0, 200, N_ROWS)]})
+    frame["x"] = rng.normal(3, 1, N_ROWS).round(3)
+    frame["y"] = frame["x"] > 3
+    frame.loc[::7, "name"], frame.loc[::11, "x"] = None, None
+    job = job_on(
+        frame.to_csv(index=False).encode(),
+        data={"label": "y", "missing": missing},
+        model={"name": "logistic_regression"},
+    )
+    run(job)
+    model = model_of(job)
+    slopes = dict(zip(model.feature_names_out_, model.coef_[0], strict=True))
+    common = frame["name"].mode()[0] if missing == {"name": "most_frequent"} else "(missing)"
+    levels = "name=" + frame["name"].fillna(common)
+
+    found = model.decision_function(frame)
+
+    expected = levels.map(slopes).fillna(0) + slopes["x"] * frame["x"].fillna(frame["x"].mean())
+    assert np.allclose(found, expected + model.intercept_[0], atol=1e-4)
+    assert model.n_features_out_ > 100
