@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from stepml.job.errors import InvalidDataError
 from stepml.ml.data.formats.columns import require_different_names
@@ -56,7 +56,7 @@ def review_table(first: FirstLines, layout: Layout, source: SourceFormat) -> lis
             "numbers; set data.header to true or false"
         )
     if layout.header:
-        _require_names(data, layout.column_names, layout.ignored)
+        _require_names(data, layout.column_names, _used(layout))
         _require_no_row_names(data, table)
     notes = []
     if found is Header.BY_EVIDENCE:
@@ -77,11 +77,20 @@ def _require_no_row_names(data: DataObject, table: Sequence[Cells]) -> None:
         )
 
 
-def _require_names(data: DataObject, names: Sequence[str], ignored: Sequence[int]) -> None:
+def _used(layout: Layout) -> set[int]:
+    """Return the columns that are features, the label, or say which rows validate."""
+    return {
+        layout.label_column,
+        layout.validation_column,
+        *(each.column for each in layout.raw_columns),
+    }
+
+
+def _require_names(data: DataObject, names: Sequence[str], used: Collection[int]) -> None:
     unnamed = [
         str(column + 1)
         for column, name in enumerate(names)
-        if _UNNAMED.fullmatch(name) and column not in ignored
+        if _UNNAMED.fullmatch(name) and column in used
     ]
     if unnamed:
         columns = (
@@ -96,7 +105,8 @@ def _require_names(data: DataObject, names: Sequence[str], ignored: Sequence[int
         )
         raise InvalidDataError(
             f"s3 object {data.key}: {columns} no name, like the index that pandas or R writes: "
-            "write the data without it (index=False, row.names=FALSE), or name the column" + beside
+            "write the data without it (index=False, row.names=FALSE), name the column, or leave "
+            f"it out with data.columns {_leaving_out(names[int(unnamed[0]) - 1])}" + beside
         )
     unreadable = next((name for name in names if REPLACEMENT in name), None)
     if unreadable is not None:
@@ -104,6 +114,10 @@ def _require_names(data: DataObject, names: Sequence[str], ignored: Sequence[int
             f"s3 object {data.key}: the header is not UTF-8: {unreadable[:40]!r}; save it as UTF-8"
         )
     require_different_names(data, names)
+
+
+def _leaving_out(name: str) -> str:
+    return f'{{"drop": ["{name}"]}}' if name else '{"use": ["?*"]}'
 
 
 def _counts(rows: Sequence[Cells]) -> bool:
