@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 import scipy.sparse
@@ -932,6 +933,28 @@ def test_folders_are_columns_if_they_are_so_in_the_job(ending: str, tmp_path: Pa
     assert [row[2:] for row in many] == [row[1:] for row in alone] == one
     assert [row[0] for row in many] == ["d", *["2020"] * (len(X) // 2), *["2021"] * (len(X) // 2)]
     assert single[1:] == one[1 + len(X) // 2 :]
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_objects_of_a_folder_may_have_their_columns_in_another_order(
+    ending: str, tmp_path: Path
+) -> None:
+    it = example("linear", features=True)
+    table = pa.table({"id": [f"p{n}" for n in range(100)], **dict(zip(NAMES, it.X.T, strict=True))})
+    parts = [table.slice(0, 40), table.slice(40).select(["d", "id", "b", "c", "a"])]
+    (tmp_path / "rows").mkdir()
+    for number, part in enumerate(parts):
+        path = tmp_path / "rows" / f"{number}.{ending}"
+        if ending == "csv":
+            pa_csv.write_csv(part, path)
+        else:
+            pq.write_table(part, path)
+
+    rows, _ = predicted(write(it.artifact, tmp_path / "model"), "rows", "--keep", "id")
+
+    assert [row[0] for row in rows[1:]] == table["id"].to_pylist()
+    expected = TrainedModel(it.artifact).predict(it.X)
+    assert np.allclose([float(row[1]) for row in rows[1:]], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_table_without_rows_has_no_predictions(tmp_path: Path) -> None:
