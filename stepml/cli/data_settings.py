@@ -10,8 +10,9 @@ import msgspec
 
 from stepml.cli.errors import BadInputError
 from stepml.job.conversion import converted
+from stepml.job.data import Data
 from stepml.job.explanations import mistakes
-from stepml.job.spec import Data, JobSpec
+from stepml.job.spec import JobSpec
 from stepml.job.spec_base import listed
 
 _FIELD = "data."

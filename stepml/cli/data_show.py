@@ -81,7 +81,7 @@ def show(
     from stepml.cli.data_places import place_of
     from stepml.cli.data_settings import data_with
     from stepml.cli.data_view import document_of, lines_of, view_of
-    from stepml.job.spec import Data
+    from stepml.job.data import Data
 
     if label is not None and no_label:
         raise BadInputError("--label and --no-label exclude each other; give one of them")

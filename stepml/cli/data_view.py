@@ -12,8 +12,8 @@ import msgspec
 from stepml.cli.data_places import DataPlace
 from stepml.cli.figures import count, shortened, size
 from stepml.cli.folding import COLUMNS, folded
+from stepml.job.data import Data
 from stepml.job.formats import FORMATS
-from stepml.job.spec import Data
 from stepml.job.spec_base import label_text
 from stepml.ml.data import DataPlan, guess_format, plan_data
 from stepml.ml.data.column_facts import ColumnFacts, column_facts, first_values, shown, shown_as

@@ -10,8 +10,8 @@ from stepml.cli.data_settings import data_with
 from stepml.cli.errors import BadInputError
 from stepml.cli.prediction_source import Source
 from stepml.job.conversion import converted
+from stepml.job.data import Data
 from stepml.job.formats import FORMATS as FACTS
-from stepml.job.spec import Data
 from stepml.ml.data import SourceFormat
 from stepml.ml.data.formats import format_of_file
 from stepml.ml.data.table import TableSettings

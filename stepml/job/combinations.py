@@ -7,12 +7,13 @@ from collections.abc import Callable
 
 from stepml.job.algorithm_checks import ALGORITHM_CHECKS
 from stepml.job.choices import with_algorithm
+from stepml.job.data import Data, Validation
 from stepml.job.errors import InvalidJobError
 from stepml.job.formats import FORMATS, FormatFacts, names_of
 from stepml.job.measures import LOSS
 from stepml.job.models import MODELS
 from stepml.job.places import bucket_and_key, is_absolute
-from stepml.job.spec import Data, JobSpec, Validation
+from stepml.job.spec import JobSpec
 from stepml.job.spec_base import Label, listed, parse_labels, require_choice, tag
 from stepml.job.table_checks import TABLE_CHECKS
 from stepml.job.text_checks import TEXT_CHECKS

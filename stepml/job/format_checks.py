@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from stepml.job.data import Data
 from stepml.job.errors import InvalidJobError
 from stepml.job.formats import FORMATS, FormatFacts, names_of
-from stepml.job.spec import Data, JobSpec
+from stepml.job.spec import JobSpec
 from stepml.job.spec_base import listed
 
 

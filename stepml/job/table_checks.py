@@ -6,10 +6,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from stepml.job.data import Data
 from stepml.job.errors import InvalidJobError
 from stepml.job.format_checks import check_format_of
 from stepml.job.formats import FormatFacts
-from stepml.job.spec import Data, JobSpec
+from stepml.job.spec import JobSpec
 
 _FIELDS = (
     "columns",

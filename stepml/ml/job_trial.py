@@ -16,6 +16,7 @@ from stepml.job.choices import (
     with_rows,
 )
 from stepml.job.combinations import contradictions
+from stepml.job.data import Data
 from stepml.job.errors import (
     BadLabelError,
     EmptyDataError,
@@ -25,7 +26,7 @@ from stepml.job.errors import (
 )
 from stepml.job.places import bucket_and_key
 from stepml.job.reports import DatasetFacts, JobWarning
-from stepml.job.spec import Data, JobSpec
+from stepml.job.spec import JobSpec
 from stepml.ml.choices import with_scaling
 from stepml.ml.data import (
     DataPlan,

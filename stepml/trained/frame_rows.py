@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from stepml.ml.data.column_encoders import Levels
 from stepml.ml.data.dialect import PLAIN
-from stepml.ml.data.encoding import Levels, RawRows
+from stepml.ml.data.encoding import RawRows
 from stepml.ml.data.formats.text.cells import CellReader
 from stepml.ml.data.levels import (
     MISSING,

@@ -7,7 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
-from stepml.ml.data.encoding import Encoder, Flags
+from stepml.ml.data.column_encoders import Flags
+from stepml.ml.data.encoding import Encoder
 
 
 class NamedFeatures(Protocol):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from stepml.job.data import Data
 from stepml.job.errors import InvalidDataError
 from stepml.job.formats import FORMATS
-from stepml.job.spec import Data
 from stepml.job.spec_base import listed
 from stepml.ml.data.formats import format_of_file
 from stepml.ml.data.objects import ObjectCatalogue

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote
 
+from stepml.job.data import Data
 from stepml.job.errors import InvalidDataError
 from stepml.job.formats import FORMATS
-from stepml.job.spec import Data
 from stepml.job.spec_base import settled
 from stepml.ml.data.objects import DataObject
 

@@ -14,7 +14,7 @@ from typing import Any, Self
 import msgspec
 import numpy as np
 
-from stepml.job.spec import Data
+from stepml.job.data import Data
 from stepml.ml.data.encoding import Encoder
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.manifest import Manifest

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from itertools import islice
 
+from stepml.job.data import Data
 from stepml.job.errors import (
     DataDeniedError,
     DataNotFoundError,
@@ -13,7 +14,6 @@ from stepml.job.errors import (
 )
 from stepml.job.explanations import did_you_mean
 from stepml.job.places import absolute, bucket_and_key
-from stepml.job.spec import Data
 from stepml.job.spec_base import settled
 from stepml.ml.data.column_settings import require_scaled_columns
 from stepml.ml.data.formats import FORMATS

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from stepml.job.columns import Columns
-from stepml.job.spec import Data, Validation
+from stepml.job.data import Data, Validation
 from stepml.job.spec_base import settled
 from stepml.ml.data.objects import DataObject
 from stepml.ml.data.path_columns import PathColumn, find_path_columns

@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 from stepml.job.columns import value_for
-from stepml.job.spec import Data
+from stepml.job.data import Data
 from stepml.ml.data.encoding import Encoder, Feature
 from stepml.ml.data.fitting import Strategy, Treatments
 from stepml.ml.data.layout import Layout

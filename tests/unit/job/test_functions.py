@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from stepml.job import algorithms, models
+from stepml.job.data import Data
 from stepml.job.errors import NotAvailableError
 from stepml.job.function_kinds import FUNCTION_KINDS, refuse_missing_functions
 from stepml.job.models import MODELS
-from stepml.job.spec import Data, JobSpec
+from stepml.job.spec import JobSpec
 from stepml.job.tasks import JobFunctions
 
 

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from stepml.job.data import Data
 from stepml.job.errors import DataNotFoundError, KeyNotFoundError, StepMLError, StorageDeniedError
 from stepml.job.reports import JobReport
-from stepml.job.spec import Data
 from stepml.ml.data import plan_data
 from storage.base import ObjectInfo
 from storage.testing.memory import MemoryStorage

@@ -17,7 +17,8 @@ from stepml.job import algorithms, models
 from stepml.job.channels import Pattern
 from stepml.job.choices import with_algorithm
 from stepml.job.combinations import contradictions
-from stepml.job.spec import Data, Exchange, JobSpec, Stop
+from stepml.job.data import Data
+from stepml.job.spec import Exchange, JobSpec, Stop
 from stepml.job.spec_base import settled
 from stepml.ml.choices import (
     rate_is_open,

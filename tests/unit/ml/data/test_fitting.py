@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
-from stepml.job.spec import Data
+from stepml.job.data import Data
 from stepml.ml.data import (
     Scale,
     Shard,

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from stepml.job.errors import BadRowError, EmptyDataError, InvalidDataError
 from stepml.ml.data.formats import FORMATS
-from stepml.ml.data.formats.csv import Csv, CsvParser
+from stepml.ml.data.formats.csv import Csv
 from stepml.ml.data.formats.libsvm import LibsvmParser
 from stepml.ml.data.formats.rows import DenseRows, MalformedRowError, SparseRows
 from stepml.ml.data.formats.text.lines import Lines
+from stepml.ml.data.formats.text.number_parser import NumberParser
 from stepml.ml.data.formats.text.reading import ReadLimits
 from stepml.ml.data.layout import Layout
 from tests.support.data_sets import MemoryObjects, all_shards, partition
@@ -35,7 +36,7 @@ LIBSVM = Layout("libsvm", "", 0, 0, False, (), None)
 def parse_csv(
     text: bytes, n_columns: int, label: int = 0, delimiter: str = ",", missing: str = "fail"
 ) -> DenseRows:
-    rows = CsvParser(csv_layout(n_columns, label, delimiter, missing)).parse(Lines.of(text, 0))
+    rows = NumberParser(csv_layout(n_columns, label, delimiter, missing)).parse(Lines.of(text, 0))
     assert isinstance(rows, DenseRows)
     return rows
 
@@ -87,7 +88,7 @@ def test_line_ends_of_windows_and_empty_lines_change_no_row() -> None:
 
 
 def test_offsets_are_those_of_the_lines_in_the_object() -> None:
-    rows = CsvParser(csv_layout(2)).parse(Lines.of(b"\r\n1,2\r\n\n3,4\n", 100))
+    rows = NumberParser(csv_layout(2)).parse(Lines.of(b"\r\n1,2\r\n\n3,4\n", 100))
     assert rows.offsets.tolist() == [102, 108]
 
 
@@ -233,7 +234,7 @@ def assert_good_ones_read_as(
 @example(b"\r1,2\n")
 @given(csv_lines)
 def test_good_csv_rows_among_bad_ones_are_read_as_a_plain_reader_reads_them(text: bytes) -> None:
-    rows, bad = CsvParser(csv_layout(2)).parse_good(Lines.of(text, 0))
+    rows, bad = NumberParser(csv_layout(2)).parse_good(Lines.of(text, 0))
     expected = plain_rows(text, b"", plain_csv_row)
     assert_good_ones_read_as(expected, rows.offsets, csv_rows(rows), bad)
 

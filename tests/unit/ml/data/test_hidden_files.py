@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from stepml.job.data import Data
 from stepml.job.errors import DataNotFoundError
-from stepml.job.spec import Data
 from stepml.ml.data import plan_data
 from stepml.ml.data.hidden_files import is_hidden
 from storage.testing.memory import MemoryStorage

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from lambdas.partition import partition as partition_range
+from stepml.job.data import Data, Validation
 from stepml.job.errors import (
     BadRowError,
     DataNotFoundError,
@@ -16,7 +17,6 @@ from stepml.job.errors import (
     InvalidDataError,
     ValueChangedError,
 )
-from stepml.job.spec import Data, Validation
 from stepml.ml.data import DataObject, DataPlan, SourceFormat, plan_data, plan_ranges, sniff
 from stepml.ml.data.formats import FORMATS
 from stepml.ml.data.formats.idx.folders import without_tests

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from stepml.job import algorithms, models
+from stepml.job.data import Validation
 from stepml.job.reports import JobWarning
-from stepml.job.spec import JobSpec, Validation
+from stepml.job.spec import JobSpec
 from stepml.ml.doubts.decisions import Decisions, if_one_validates, if_rarely_predicted
 from stepml.ml.models import build_model
 from stepml.ml.models.confusion import Totals
