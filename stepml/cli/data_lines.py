@@ -48,7 +48,7 @@ def table_lines(facts: DatasetFacts) -> list[str]:
     if facts.levels:
         texts = [f"{name} {number or 'hashed'}" for name, number in facts.levels.items()]
         lines += folded(f"levels: {_some(texts)}")
-    if facts.missing_values:
+    if facts.fills:
         texts = [f"{_FILLS.get(fill, fill)} ({_few(names)})" for fill, names in facts.fills.items()]
         lines += folded(f"missing values become: {', '.join(texts)}")
     if facts.left_out:
@@ -126,5 +126,7 @@ def _number(label: float) -> str:
 
 
 def _missing(facts: DatasetFacts) -> str:
-    number = facts.missing_values
-    return f"{count(number, 'value')} missing" if number else "none missing"
+    # The levels of a category may have one for missing values, which is filled in with nothing.
+    number, noun = facts.missing_values, "number" if facts.kinds else "value"
+    none = "no number missing" if facts.kinds else "none missing"
+    return f"{count(number, noun)} missing" if number else none

@@ -10,7 +10,7 @@ from stepml.job.formats import FORMATS
 from stepml.job.reports import DatasetFacts
 from stepml.job.spec import JobSpec
 from stepml.ml.data import Layout, Manifest
-from stepml.ml.data.table import TableColumn
+from stepml.ml.data.table import MISSING_LEVEL, TableColumn
 from stepml.ml.data.uninformative import is_identifier
 from stepml.ml.doubts import doubts_about_data
 
@@ -57,7 +57,8 @@ def _about_table(manifest: Manifest) -> dict[str, Any]:
     columns = [each for each in table.columns if each not in identifiers]
     fills: dict[str, list[str]] = {}
     for each in columns:
-        fills.setdefault(str(each.missing), []).append(titles[each.column])
+        if _may_lack(each, manifest):
+            fills.setdefault(str(each.missing), []).append(titles[each.column])
     levels = {
         titles[each.column]: sum(map(bool, found))
         for each, found in zip(table.categories, manifest.levels, strict=True)
@@ -70,6 +71,17 @@ def _about_table(manifest: Manifest) -> dict[str, Any]:
         "fills": fills,
         "features": manifest.n_features,
     }
+
+
+def _may_lack(column: TableColumn, manifest: Manifest) -> bool:
+    """Return whether a column may lack values; it is not known of each column."""
+    if not column.is_category:
+        return manifest.missing_values > 0
+    if column.missing != "level" or not column.has_levels:
+        return True
+    assert manifest.layout.table is not None
+    place = manifest.layout.table.categories.index(column)
+    return MISSING_LEVEL in manifest.levels[place]
 
 
 def _range_of(manifest: Manifest) -> list[float]:

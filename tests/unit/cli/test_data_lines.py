@@ -45,7 +45,7 @@ FACTS: dict[str, Any] = {"rows": 60, "columns": 3, "format": "csv", "header": Tr
                 "left_out": ["name", "id"],
                 "features": 1036,
             },
-            "data: 60 rows, 3 columns (csv, header); label 'y', 0 to 1.5; 99 values missing\n"
+            "data: 60 rows, 3 columns (csv, header); label 'y', 0 to 1.5; 99 numbers missing\n"
             "features: 2 numbers, 3 categories, 1 boolean: 1036 features of the model\n"
             "levels: sex 2, deck 7, ticket hashed\n"
             "missing values become: the mean (age, fare, alone), a level of their own (sex,\n"
