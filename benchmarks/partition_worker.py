@@ -13,6 +13,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pyarrow.csv
+import pyarrow.parquet  # noqa: F401 - whoever loads it first would pay for it
+
 from tests.support.jobs import Job
 
 

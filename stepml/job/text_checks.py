@@ -47,7 +47,7 @@ def _check_comment(spec: JobSpec) -> None:
 def _require_other(field: str, value: str | None, refused: frozenset[str]) -> None:
     if value is not None and (value in refused or not value.isascii()):
         raise InvalidJobError(
-            f"data.{field}: expected a character of ASCII that is no part of a number and no "
+            f"data.{field}: expected one character of ASCII that is no part of a number and no "
             f"quote, such as {'#' if field == 'comment' else ';'!r}, got {value!r}"
         )
 
@@ -57,11 +57,11 @@ def _check_roles(spec: JobSpec) -> None:
     data = spec.data
     if data.thousands == data.decimal:
         raise InvalidJobError(
-            f"data.thousands: expected another character than data.decimal, got {data.thousands!r}"
+            f"data.thousands: expected one that is not that of data.decimal, got {data.thousands!r}"
         )
     if data.comment is not None and data.comment == data.delimiter:
         raise InvalidJobError(
-            f"data.comment: expected another character than data.delimiter, got {data.comment!r}"
+            f"data.comment: expected one that is not that of data.delimiter, got {data.comment!r}"
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ _ISO = re.compile(
 _FIRST_WEEKDAY = 3  # 1970-01-01 was a Thursday; Monday is 0
 
 
+@lru_cache(maxsize=2**14)  # a column's blocks often have the same times
 def seconds_of(text: str) -> float:
     """Return a date or time as seconds since 1970; NaN if ``text`` is none.
 

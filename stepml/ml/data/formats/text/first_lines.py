@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -41,8 +42,8 @@ class FirstLines:
 
     def values(self, most: int | None = _MOST_LINES) -> list[tuple[str, ...]]:
         """Return `table` with plain numbers, and nothing for missing values."""
-        spelling = Spelling(self.dialect)
-        return [tuple(spelling.plain_cell(cell) for cell in row) for row in self.table(most)]
+        plain = cache(Spelling(self.dialect).plain_cell)  # many cells are alike
+        return [tuple(map(plain, row)) for row in self.table(most)]
 
     def require_rows(self, first: int = 0) -> None:
         """Raise `EmptyDataError` if there is certainly no row from line ``first`` on."""

@@ -56,8 +56,9 @@ class Spelling:
         """Return whether a cell is missing, as common tools or the job write it."""
         if is_missing(token) or token.strip() in self._own:
             return True
-        value = number_of(with_points(token, self._dialect)) if len(self._numbers) else math.nan
-        return bool(np.isin(value, self._numbers))
+        if not len(self._numbers):
+            return False
+        return bool(np.isin(number_of(with_points(token, self._dialect)), self._numbers))
 
     def is_missing_text(self, token: bytes) -> bool:
         """Return whether a label or a level is missing; "Na" is none that is."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -39,7 +40,8 @@ def column_facts(
     InvalidDataError
         All cells look like numbers or dates, in another way of writing; see `refuse_lookalikes`.
     """
-    known = list(filter(None, cells))
+    rows = Counter(filter(None, cells))  # of each distinct cell
+    known = list(rows)
     words = [each for each in known if is_text(each.encode())]
     if not words:
         return ColumnFacts("number", are_numbers=True)
@@ -49,8 +51,9 @@ def column_facts(
         return ColumnFacts("time")
     if not is_typed:
         refuse_lookalikes(data, title, name, known)
-    is_mixed = len(words) < len(known)
-    if is_mixed and (len(words) < LEAST_WORDS or len(words) < LEAST_SHARE_OF_WORDS * len(known)):
+    n_words, n_known = sum(rows[each] for each in words), rows.total()
+    is_mixed = n_words < n_known
+    if is_mixed and (n_words < LEAST_WORDS or n_words < LEAST_SHARE_OF_WORDS * n_known):
         return ColumnFacts("number")
     return ColumnFacts("category")
 
