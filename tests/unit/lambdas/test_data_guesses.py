@@ -227,8 +227,6 @@ def test_a_wrong_key_is_told_the_nearest_one(uri: str, hint: str) -> None:
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ((16777215, 16777217), "beyond ±16,777,216; the data have 16777217"),
-        ((20180130, 20180131), "the data have 20180131"),
         ((0.3, 0.30000001), "which makes 0.3 of 0.30000001"),
         ((0, 1e-46), "which makes 0 of 1e-46"),
     ],
@@ -245,7 +243,8 @@ def test_labels_that_float32_changes_are_refused(
         "parquet": parquet(None, a=X[:, 0], b=X[:, 1], y=y),
     }
     said = refusal(job(contents[kind], {"format": kind}))
-    assert said.startswith("BadLabelError: logistic_regression: labels are stored as float32")
+    assert said.startswith("BadLabelError: ")
+    assert "logistic_regression: labels are stored as float32" in said
     assert message in said
 
 
