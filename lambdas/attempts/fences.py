@@ -18,7 +18,7 @@ from typing import Protocol
 
 from lambdas.job_store import JobStore
 from lambdas.job_store.entries import Entry
-from lambdas.job_store.plans import Resumed
+from lambdas.job_store.marks import Resumed
 from stepml.job.errors import AttemptStoppedError
 from stepml.job.reports import Fence
 from storage.base import Buffer

@@ -12,7 +12,7 @@ from lambdas.channels import JobChannel
 from lambdas.epochs.base import EpochEnd, Epochs, Trained, take_turn
 from lambdas.epochs.runs import EpochRun, RankRun
 from lambdas.job_store import TrainingPlan
-from lambdas.job_store.plans import Mark
+from lambdas.job_store.marks import Mark
 from lambdas.logs import best_effort
 from stepml.job.errors import (
     AttemptStoppedError,

@@ -10,7 +10,8 @@ import msgspec
 
 from lambdas.job_store.data_sets import DataSetStore
 from lambdas.job_store.entries import Entry, document, require_found
-from lambdas.job_store.plans import Claim, Mark, MergedEpoch, PartitionPlan, Resumed, TrainingPlan
+from lambdas.job_store.marks import Claim, Mark, MergedEpoch, Resumed
+from lambdas.job_store.plans import PartitionPlan, TrainingPlan
 from lambdas.job_store.shard_store import ShardStore
 from lambdas.job_store.states import (
     pack_progress,

@@ -22,7 +22,8 @@ from stepml.ml.data.layout import Layout, dataset_digest
 from stepml.ml.data.manifest import Manifest, are_alike, merge
 from stepml.ml.data.moments import Moments, feature_moments, merge_moments
 from stepml.ml.data.objects import DataObject, ObjectReader, ObjectWriter
-from stepml.ml.data.pieces import PieceStatistics, RangeResult, write_pieces
+from stepml.ml.data.piece_statistics import PieceStatistics, RangeResult
+from stepml.ml.data.pieces import write_pieces
 from stepml.ml.data.planning import DataPlan, plan_data
 from stepml.ml.data.ranges import ByteRange, plan_ranges
 from stepml.ml.data.scaling import Scale, scale_in_place, scaled

@@ -24,7 +24,7 @@ from stepml.ml.data.labels import (
 )
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.levels import merge_levels
-from stepml.ml.data.pieces import PieceStatistics
+from stepml.ml.data.piece_statistics import PieceStatistics
 from stepml.ml.data.remainders import Ends, merged_ends
 from stepml.ml.data.row_ids import N_BUCKETS
 from stepml.ml.data.uninformative import is_identifier

@@ -15,9 +15,6 @@ from stepml.ml.data.formats.text import TextFormat
 from stepml.ml.data.formats.text.first_lines import FirstLines
 from stepml.ml.data.formats.text.lines import BadLines, Lines, parse_good
 from stepml.ml.data.formats.text.numbers import (
-    Flags,
-    Positions,
-    Text,
     decode_doubles,
     decode_integers,
     index_of,
@@ -27,6 +24,7 @@ from stepml.ml.data.formats.text.numbers import (
 from stepml.ml.data.formats.text.plain_text import PlainText
 from stepml.ml.data.formats.text.reading import BLOCK_BYTES, ReadLimits
 from stepml.ml.data.formats.text.records import NEWLINE
+from stepml.ml.data.formats.text.words import Flags, Positions, Text
 from stepml.ml.data.labels import LabelCodes, kind_of_numbers
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject, ObjectReader

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from stepml.job.errors import BadRowError, DamagedValueError, InvalidDataError
 from stepml.ml.data import Manifest
 from stepml.ml.data.formats.text.label_tokens import LabelTokens
-from stepml.ml.data.formats.text.numbers import Text
 from stepml.ml.data.formats.text.spelling import Spelling
+from stepml.ml.data.formats.text.words import Text
 from stepml.ml.data.labels import MAX_LABELS, LabelCodes, kind_of_labels
 from stepml.ml.data.table import TableSettings
 from tests.support.data_sets import MemoryObjects, all_shards, partition

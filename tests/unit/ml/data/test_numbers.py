@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepml.ml.data.formats.text.numbers import (
-    Text,
     decode_floats,
     decode_integers,
     index_of,
@@ -19,6 +18,7 @@ from stepml.ml.data.formats.text.numbers import (
     number_problem,
 )
 from stepml.ml.data.formats.text.spelling import Spelling
+from stepml.ml.data.formats.text.words import Text
 
 EDGES = [
     *(b"", b"-", b"+", b".", b"-.", b"--1", b"-+1", b"+-12345678", b"1-2", b"1.2.3", b"..5"),

@@ -10,16 +10,9 @@ import numpy as np
 
 from stepml.ml.class_names import label_name, not_of_kind
 from stepml.ml.data.formats.rows import shortened
-from stepml.ml.data.formats.text.numbers import (
-    LONGEST,
-    WORD,
-    Floats64,
-    Positions,
-    Text,
-    Words,
-    missing_problem,
-)
+from stepml.ml.data.formats.text.numbers import Floats64, missing_problem
 from stepml.ml.data.formats.text.spelling import Spelling
+from stepml.ml.data.formats.text.words import LONGEST, WORD, Positions, Text, Words
 from stepml.ml.data.labels import MAX_LABELS, LabelCodes
 
 _FACTORS = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))

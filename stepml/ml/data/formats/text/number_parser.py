@@ -18,10 +18,7 @@ from stepml.ml.data.formats.rows import (
 from stepml.ml.data.formats.text.label_tokens import LabelTokens, label_problem
 from stepml.ml.data.formats.text.lines import BadLines, Lines, Places, parse_good, place_of
 from stepml.ml.data.formats.text.numbers import (
-    Flags,
     Floats64,
-    Positions,
-    Text,
     decode_doubles,
     missing_problem,
     number_of,
@@ -31,6 +28,7 @@ from stepml.ml.data.formats.text.numbers import (
 from stepml.ml.data.formats.text.reading import BLOCK_BYTES
 from stepml.ml.data.formats.text.records import NEWLINE
 from stepml.ml.data.formats.text.spelling import Spelling, with_points
+from stepml.ml.data.formats.text.words import Flags, Positions, Text
 from stepml.ml.data.labels import LabelCodes
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.remainders import ends_of, remainders_of

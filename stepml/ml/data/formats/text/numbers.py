@@ -13,17 +13,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stepml.ml.data.formats.rows import shortened
+from stepml.ml.data.formats.text.words import (
+    BITS_A_BYTE,
+    LONGEST,
+    WORD,
+    Flags,
+    Positions,
+    Text,
+    Words,
+    decode_word,
+)
 
-Bytes = NDArray[np.uint8]
-Words = NDArray[np.uint64]
-Positions = NDArray[np.intp]
-Flags = NDArray[np.bool_]
 Floats32 = NDArray[np.float32]
 Floats64 = NDArray[np.float64]
 
@@ -40,70 +45,11 @@ _USUAL_MISSING = tuple(
     for token in b"|?|na|NA|<NA>|nan|NaN|NAN|n/a|N/A|#N/A|null|NULL|none|None|\\N".split(b"|")
 )
 
-# Zeros before the text, so that the two words that end at the first token are in the buffer.
-_MARGIN = 16
-WORD = 8
-LONGEST = 2 * WORD
 _LARGEST_EXACT = np.uint64(2**53)
 
 
-def _every_byte(value: int) -> np.uint64:
-    return np.uint64(value * 0x0101010101010101)
-
-
-_ONES = _every_byte(0x01)
-_HIGH_BITS = _every_byte(0x80)
-_ZERO_DIGITS = _every_byte(ord("0"))
-_DOTS = _every_byte(ord(".") ^ ord("0"))
-_ABOVE_NINE = _every_byte(0x7F - 9)  # a byte of more than 9 plus this has its high bit set
-_MINUS = np.uint64(ord("-") ^ ord("0"))
-_PLUS = np.uint64(ord("+") ^ ord("0"))
-_BYTE = np.uint64(0xFF)
 _TEN_TO_8 = np.uint64(10**8)
-_U0, _U1, _U3, _U7, _U8, _U16, _U32 = (np.uint64(n) for n in (0, 1, 3, 7, 8, 16, 32))
-# Adjacent digits, pairs and quadruples are joined by one multiplication each.
-_JOINS = (
-    (_every_byte(0x0F), np.uint64(10 * 2**8 + 1), _U8),
-    (np.uint64(0x00FF00FF00FF00FF), np.uint64(100 * 2**16 + 1), _U16),
-    (np.uint64(0x0000FFFF0000FFFF), np.uint64(10_000 * 2**32 + 1), _U32),
-)
-# By the place of the dot's byte in the word (8: no dot): digits behind it.
-_DECIMALS_BY_PLACE = np.array([7, 6, 5, 4, 3, 2, 1, 0, 0], dtype=np.intp)
 _POWERS_OF_TEN = np.array([float(10**n) for n in range(LONGEST + 1)])
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """A block of text whose characters can be read eight at a time."""
-
-    characters: Bytes  # _MARGIN zeros, then the text
-    words: Words  # words[i] holds characters[i : i + 8], the first in the lowest byte
-
-    @classmethod
-    def of(cls, text: bytes) -> Text:
-        """Return ``text`` with its words; positions in it start at `Text.margin`."""
-        characters = np.frombuffer(b"\0" * _MARGIN + text, np.uint8)
-        unaligned = np.ndarray((len(characters) - WORD + 1,), "<u8", characters, 0, (1,))
-        return cls(characters, unaligned.astype(np.uint64))
-
-    @property
-    def margin(self) -> int:
-        """The position of the first character of the text."""
-        return _MARGIN
-
-    def token(self, start: int, end: int) -> bytes:
-        """Return the characters from ``start`` up to ``end``."""
-        return self.characters[start:end].tobytes()
-
-
-@dataclass(frozen=True, slots=True)
-class _Digits:
-    mantissas: Words  # the digits as one integer, without the dot
-    dotted: Flags  # the token has a dot
-    decimals: Positions  # digits behind the dot
-    signed: Flags  # the token starts with + or -
-    negative: Flags
-    valid: Flags  # at least one digit; besides, at most a sign in front and a dot
 
 
 def decode_floats(text: Text, starts: Positions, ends: Positions) -> tuple[Floats32, Positions]:
@@ -154,7 +100,7 @@ def decode_integers(text: Text, starts: Positions, ends: Positions) -> tuple[Wor
     Parameters and the second result are those of `decode_floats`.
     """
     lengths = ends - starts
-    digits = _decode_word(text.words[ends - WORD], np.minimum(lengths, WORD))
+    digits = decode_word(text.words[ends - WORD], np.minimum(lengths, WORD))
     values = digits.mantissas
     good = digits.valid & ~(digits.signed | digits.dotted) & (lengths <= WORD)
     slow = np.flatnonzero(~good)
@@ -225,7 +171,10 @@ def spans_of(starts: Positions, ends: Positions, chosen: Positions) -> Iterator[
 def usually_missing(text: Text, starts: Positions, ends: Positions) -> Flags:
     """Flag tokens that are the most usual words for missing values."""
     lengths = ends - starts
-    words = text.words[ends - WORD] >> (WORD - np.minimum(lengths, WORD)).astype(np.uint64) * _U8
+    words = (
+        text.words[ends - WORD]
+        >> (WORD - np.minimum(lengths, WORD)).astype(np.uint64) * BITS_A_BYTE
+    )
     missing = np.zeros(len(words), np.bool_)
     for length, word in _USUAL_MISSING:
         missing |= (lengths == length) & (words == word)
@@ -243,7 +192,7 @@ def number_of(token: bytes) -> float:
 
 
 def _one_word(text: Text, ends: Positions, lengths: Positions) -> tuple[Floats64, Flags]:
-    digits = _decode_word(text.words[ends - WORD], np.minimum(lengths, WORD))
+    digits = decode_word(text.words[ends - WORD], np.minimum(lengths, WORD))
     values = digits.mantissas.astype(np.float64)
     if digits.dotted.any():
         values /= _POWERS_OF_TEN[digits.decimals]
@@ -252,8 +201,8 @@ def _one_word(text: Text, ends: Positions, lengths: Positions) -> tuple[Floats64
 
 
 def _two_words(text: Text, ends: Positions, lengths: Positions) -> tuple[Floats64, Flags]:
-    tail = _decode_word(text.words[ends - WORD], np.full_like(lengths, WORD))
-    head = _decode_word(text.words[ends - 2 * WORD], lengths - WORD, alone=False)
+    tail = decode_word(text.words[ends - WORD], np.full_like(lengths, WORD))
+    head = decode_word(text.words[ends - 2 * WORD], lengths - WORD, alone=False)
     tail_scale = np.where(tail.dotted, _TEN_TO_8 // np.uint64(10), _TEN_TO_8)
     mantissas = head.mantissas * tail_scale + tail.mantissas
     decimals = np.where(head.dotted, head.decimals + WORD, tail.decimals)
@@ -262,50 +211,3 @@ def _two_words(text: Text, ends: Positions, lengths: Positions) -> tuple[Floats6
     np.negative(values, out=values, where=head.negative)
     exact = head.valid & tail.valid & ~tail.signed & ~(head.dotted & tail.dotted)
     return values, exact & (mantissas <= _LARGEST_EXACT)
-
-
-def _decode_word(words: Words, lengths: Positions, *, alone: bool = True) -> _Digits:
-    """Read the last ``lengths`` characters of each word; overwrites ``words``."""
-    unused = (WORD - lengths).astype(np.uint64) << _U3  # bits in front of the token
-    x = np.bitwise_xor(words, _ZERO_DIGITS, out=words)
-    first = (x >> unused) & _BYTE
-    negative = first == _MINUS
-    signed = negative | (first == _PLUS)
-    unused += signed * _U8
-    x >>= unused  # a shift by 64 gives 0 in NumPy, so an empty token has no digits
-    x <<= unused
-    dot = _lowest_zero_byte(x ^ _DOTS)
-    dotted = dot != _U0
-    decimals = _close_gaps(x, dot) if dotted.any() else np.zeros_like(lengths)
-    valid = ((x + _ABOVE_NINE) | x) & _HIGH_BITS == _U0
-    if alone:
-        valid &= lengths > signed.astype(np.intp) + dotted
-    return _Digits(_join(x), dotted, decimals, signed, negative, valid)
-
-
-def _close_gaps(x: Words, dot: Words) -> Positions:
-    """Move the digits before each dot over the dot, in place; count the digits behind it."""
-    before_dot = (dot >> _U7) - _U1  # all ones when there is no dot
-    behind_dot = ~((dot << _U1) - _U1)  # none when there is no dot
-    places = np.bitwise_count(before_dot) >> 3
-    moved = (x & before_dot) << _U8
-    np.copyto(x, (x & behind_dot) | moved, where=dot != _U0)
-    decimals: Positions = _DECIMALS_BY_PLACE[places]
-    return decimals
-
-
-def _lowest_zero_byte(x: Words) -> Words:
-    # The borrow gives wrong results above the lowest zero byte, so only the lowest bit counts.
-    found = x - _ONES
-    found &= ~x
-    found &= _HIGH_BITS
-    found &= ~found + _U1
-    return found
-
-
-def _join(x: Words) -> Words:
-    for mask, factor, shift in _JOINS:
-        x &= mask
-        x *= factor
-        x >>= shift
-    return x

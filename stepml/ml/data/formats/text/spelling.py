@@ -8,15 +8,13 @@ import numpy as np
 
 from stepml.ml.data.dialect import PLAIN, Dialect
 from stepml.ml.data.formats.text.numbers import (
-    Flags,
     Floats64,
-    Positions,
-    Text,
     is_missing,
     number_of,
     spans_of,
     usually_missing,
 )
+from stepml.ml.data.formats.text.words import Flags, Positions, Text
 
 # Text is missing if it is one of these to the letter: a level or a label may be spelt "Na". Of
 # numbers, any case will do. They are what pandas, R, spreadsheets and databases write.
