@@ -44,6 +44,7 @@ def joined(rows: Sequence[DenseRows], name: str) -> bytes:
 @given(ROWS, st.sampled_from(["fail", "keep"]))
 @example([[each, each, "1", "0"] for each in SPELLINGS if "," not in each], "keep")
 @example([["1", "2", "3", each] for each in SPELLINGS if "," not in each], "fail")
+@example([["\r1", "2", "3", "0"], ["1", "2\r3", "3", "0"], ["1", "2", "3", "0\r"]], "keep")
 def test_both_readers_give_the_same_bits(rows: list[list[str]], missing: str) -> None:
     text = HEADER + "1,2,3,0\n" + "".join(",".join(row) + "\n" for row in rows)
     store = MemoryObjects(x=text.encode())

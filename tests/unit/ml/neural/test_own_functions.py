@@ -187,7 +187,7 @@ def test_a_constant_that_no_state_has_is_made_with_the_module(kind: str) -> None
     model = built(source.replace("torch.exp(self.mask)", "torch.exp(self.mask).float()"))
     check_network(model.spec, (6,), 3, model.code)
     w, X = model.initial_parameters(), rows(4)
-    module = model.module(w, None, "fail")
+    module = model.module(w, None)
     module.network.load_state_dict(
         {name: torch.from_numpy(each.copy()) for name, each in model.arrays(w).items()}
     )

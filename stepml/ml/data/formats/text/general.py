@@ -83,6 +83,10 @@ class GeneralParser:
         n_rows = len(lines.offsets)
         if not n_rows:
             return self._rows(lines, np.empty((0, len(self._numbers))), [], np.empty(0), None)
+        if b"\r" in lines.text:  # others read it as the end of a line
+            flags: Flags = np.array([_has_cr(line, self._layout) for line in lines.split()])
+            if flags.any():
+                return flags
         block = self._blocks.read(lines.text, lines.places)
         if block is None or len(block) != n_rows:
             return np.array([self._problem_of_row(line) is not None for line in lines.split()])
@@ -187,6 +191,8 @@ class GeneralParser:
 
     def _problem_of_row(self, line: bytes) -> str | None:
         """Return the reason why a line is no row of the right number of cells, or None."""
+        if _has_cr(line, self._layout):
+            return "a CR is within the line"
         expected, found = self._layout.n_columns, len(self._cells_of(line))
         has_quotes = b'"' in line
         block = self._blocks.read(line + b"\n", None) if found == expected and has_quotes else None
@@ -237,3 +243,16 @@ class GeneralParser:
             return None
         shown = shortened(cells[column].encode(), 40)
         return f"{title(column)} is {shown!r}, expected {VALIDATES}"
+
+
+def _has_cr(line: bytes, layout: Layout) -> bool:
+    """Return whether a CR is within a line, and not in a quoted field that may have line ends."""
+    if b"\r" not in line:
+        return False
+    if not layout.dialect.quoted_newlines:
+        return True
+    try:
+        next(csv.reader([line.decode("utf-8", "replace")], delimiter=layout.delimiter), [])
+    except csv.Error:
+        return True
+    return False
