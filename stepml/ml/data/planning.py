@@ -17,6 +17,7 @@ from stepml.job.places import absolute, bucket_and_key
 from stepml.job.spec_base import settled
 from stepml.ml.data.column_settings import require_scaled_columns
 from stepml.ml.data.formats import FORMATS
+from stepml.ml.data.formats.text.plain_text import unpacked_name
 from stepml.ml.data.hidden_files import is_hidden, note_on_hidden
 from stepml.ml.data.layout import Layout, dataset_digest
 from stepml.ml.data.objects import DataObject, ObjectCatalogue, ObjectInfo
@@ -88,7 +89,7 @@ def plan_data(
     layout = sniff(source, training, asked)
     if layout.n_columns:  # otherwise only range tasks know them
         require_scaled_columns(data, layout)
-    objects = [*training, *held_out]
+    objects = _as_unpacked([*training, *held_out], layout)
     if held_out:
         layout = replace(layout, first_validation=len(training))
     notes += data_format.review(source, objects, layout, asked)
@@ -159,6 +160,16 @@ def _look(source: ObjectCatalogue, path: str, data: Data, field: str) -> FoundOb
 
 def _described(info: ObjectInfo, folder: str) -> DataObject:
     return DataObject(info.key, info.key.removeprefix(folder), info.value_bytes, info.etag)
+
+
+def _as_unpacked(objects: list[DataObject], layout: Layout) -> list[DataObject]:
+    """Return objects whose rows have the ids of the same text without compression."""
+    if not layout.dialect.compression:
+        return objects
+    names = [unpacked_name(each.name) for each in objects]
+    if len(set(names)) < len(names):
+        return objects
+    return [replace(each, name=name) for each, name in zip(objects, names, strict=True)]
 
 
 def _validation_objects(source: ObjectCatalogue, data: Data, own_bucket: str) -> list[DataObject]:

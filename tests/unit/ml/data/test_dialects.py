@@ -23,12 +23,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pandas._libs.parsers import STR_NA_VALUES
 
+from stepml.job.data import Data
 from stepml.job.errors import BadRowError, InvalidDataError
-from stepml.ml.data import Layout, SourceFormat, plan_ranges, sniff
+from stepml.ml.data import Layout, SourceFormat, plan_data, plan_ranges, sniff
 from stepml.ml.data.dialect import Dialect
 from stepml.ml.data.formats import FORMATS, format_of_file
 from stepml.ml.data.formats.text.records import record_ends
 from stepml.ml.data.formats.text.text_lines import TextLines
+from storage.testing.memory import MemoryStorage
 from tests.support.data_sets import MemoryObjects, all_shards, described, partition
 
 ROWS = "".join(f"{n},{n % 7}.5,{n % 2}\n" for n in range(300))
@@ -228,8 +230,10 @@ def test_decimal_commas_and_thousands_are_read(
 
 
 def test_a_decimal_point_among_decimal_commas_is_refused() -> None:
-    with pytest.raises(BadRowError, match=r"line 3: column 1 .'a'. is '2.5', not a number"):
+    with pytest.raises(BadRowError, match=r"'a'. is '2.5', not a number with data.decimal ','"):
         features("a;y\n1,5;0\n2.5;1\n", decimal=",", header=True)
+    with pytest.raises(InvalidDataError, match=r"'a'. seems to have numbers, such as '2,5'"):
+        features("a;y\n1.5;0\n2,5;1\n", header=True)
 
 
 @pytest.mark.parametrize("word", ["-", ".", "-999", "n.a.", "missing value", "fehlt"])
@@ -322,3 +326,15 @@ def test_a_compressed_sparse_matrix_is_read() -> None:
     plain, *packed = ([all_shards(each, partition(each, 3, format="libsvm"), 2)] for each in stores)
     for other in packed:
         assert repr(other) == repr(plain)
+
+
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_a_compressed_object_has_the_name_of_its_content(ending: str) -> None:
+    storage = MemoryStorage()
+    for name in ("a.csv", "b.csv"):
+        text = TABLE.encode()
+        storage.save(f"set/{name}{ending}", gzip.compress(text) if ending else text)
+    plan = plan_data(storage, "set", Data(uri="s3://b/set", format="csv"))
+    assert [each.name for each in plan.objects] == ["a.csv", "b.csv"]
+    assert [each.key for each in plan.objects] == [f"set/a.csv{ending}", f"set/b.csv{ending}"]
+    assert len(plan.tasks) == 1

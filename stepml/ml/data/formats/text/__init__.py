@@ -10,7 +10,7 @@ from stepml.job.errors import EmptyDataError
 from stepml.ml.data.formats.base import DataFormat
 from stepml.ml.data.formats.text.dialects import dialect_notes, sniffed_lines
 from stepml.ml.data.formats.text.first_lines import FirstLines, first_lines
-from stepml.ml.data.formats.text.plain_text import ENDINGS
+from stepml.ml.data.formats.text.plain_text import unpacked_name
 from stepml.ml.data.formats.text.reading import ReadLimits
 from stepml.ml.data.formats.text.rows import Parser, TextRows
 from stepml.ml.data.layout import Layout
@@ -34,8 +34,7 @@ class TextFormat(DataFormat):
     limits = ReadLimits()
 
     def matches(self, name: str) -> bool:
-        ending = next((each for each in ENDINGS if name.lower().endswith(each)), "")
-        return super().matches(name[: len(name) - len(ending)])
+        return super().matches(unpacked_name(name))
 
     @abstractmethod
     def layout_of(self, first: FirstLines, source: SourceFormat) -> Layout:

@@ -10,7 +10,7 @@ import numpy as np
 
 from stepml.ml.data.dialect import Dialect
 from stepml.ml.data.formats.rows import shortened
-from stepml.ml.data.formats.text.numbers import Floats64, number_problem, to_singles
+from stepml.ml.data.formats.text.numbers import Floats64, to_singles
 from stepml.ml.data.formats.text.spelling import Spelling, with_points
 from stepml.ml.data.table import TableColumn
 from stepml.ml.data.times import seconds_of
@@ -71,8 +71,8 @@ class CellReader:
         if value is not None and np.isfinite(to_singles(np.array([value])))[0]:
             return None
         if column.kind == "number":
-            problem = number_problem(self.plain(text).encode(), text.encode()) or "is not a number"
-            return f"{problem}{_as_category(column) if 'not a number' in problem else ''}"
+            problem = self.spelling.number_problem(text.encode()) or "is not a number"
+            return f"{problem}{_as_category(column) if problem.endswith('not a number') else ''}"
         expected = {
             "boolean": "true or false",
             "time": "a date or time such as 2020-01-31 or 2020-01-31T12:30:00Z",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -75,14 +76,22 @@ def dialect_notes(layout: Layout, source: SourceFormat, own_delimiter: str) -> l
         notes.append(f"columns are separated by {shown}; data.delimiter says otherwise")
     if dialect.encoding == "latin-1" and source.encoding is None:
         notes.append("the text is not UTF-8: it is read as Windows-1252; see data.encoding")
-    if dialect.encoding == "utf-16" and source.encoding is None:
-        notes.append("the text is UTF-16")
+    if reasons := list(_reasons_for_one_function(dialect)):
+        notes.append(f"{', '.join(reasons)}: one function reads an object")
     if dialect.quoted_newlines and source.quoted_newlines is None:
-        notes.append("quoted fields have line ends; data.quoted_newlines false refuses them")
-    if not dialect.is_cut:
-        reason = dialect.compression or "text that cannot be cut by bytes"
-        notes.append(f"one function reads an object, because it is {reason}")
+        notes.append("data.quoted_newlines false refuses line ends in quoted fields")
     return notes
+
+
+def _reasons_for_one_function(dialect: Dialect) -> Iterator[str]:
+    if dialect.compression:
+        yield f"the text is compressed ({dialect.compression})"
+    if dialect.encoding == "utf-16":
+        yield "the text is UTF-16"
+    if dialect.line_end == "\r":
+        yield "lines end with CR alone"
+    if dialect.quoted_newlines:
+        yield "quoted fields have line ends"
 
 
 def _without_quotes(reader: ObjectReader, data: DataObject, source: SourceFormat) -> Dialect:

@@ -22,7 +22,6 @@ from stepml.ml.data.formats.text.numbers import (
     decode_doubles,
     missing_problem,
     number_of,
-    number_problem,
     to_singles,
 )
 from stepml.ml.data.formats.text.reading import BLOCK_BYTES
@@ -211,7 +210,7 @@ class NumberParser:
             return label_problem(cell, self._layout.label_kind, self._spelling)
         if self._spelling.is_missing(cell):
             return missing_problem(cell)
-        return number_problem(with_points(cell, self._layout.dialect), cell)
+        return self._spelling.number_problem(cell)
 
     def _number_in(self, cell: bytes) -> Floats64:
         return np.array([number_of(with_points(cell, self._layout.dialect))])

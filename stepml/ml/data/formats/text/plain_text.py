@@ -28,7 +28,7 @@ _MAGIC = {
     b"\x28\xb5\x2f\xfd": "zstd",
 }
 _MAGIC_BYTES = 8
-ENDINGS = (".gz", ".bz2", ".xz", ".zst")
+_ENDINGS = (".gz", ".bz2", ".xz", ".zst")
 # Unpacked text is read so many bytes at a time: compressed, these are few.
 _CHUNK_BYTES = 2**20
 _DAMAGES = (gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError)
@@ -143,6 +143,12 @@ class PlainText:
 def compression_of(start: bytes) -> str:
     """Return the compression of an object that begins with ``start``; empty: none."""
     return next((name for magic, name in _MAGIC.items() if start.startswith(magic)), "")
+
+
+def unpacked_name(name: str) -> str:
+    """Return the name of a file without the ending that its compression gives it."""
+    ending = next((each for each in _ENDINGS if name.lower().endswith(each)), "")
+    return name[: len(name) - len(ending)]
 
 
 def unpacked(file: Any, compression: str) -> BinaryIO:

@@ -11,6 +11,7 @@ from stepml.ml.data.formats.text.numbers import (
     Floats64,
     is_missing,
     number_of,
+    number_problem,
     spans_of,
     usually_missing,
 )
@@ -61,6 +62,15 @@ class Spelling:
     def is_missing_text(self, token: bytes) -> bool:
         """Return whether a label or a level is missing; "Na" is none that is."""
         return token.strip() in self._texts
+
+    def number_problem(self, token: bytes) -> str | None:
+        """Return the reason why a cell is no number, or None."""
+        problem = number_problem(with_points(token, self._dialect), token)
+        otherwise = token if self._dialect.decimal == "," else token.translate(_SWAPPED)
+        if problem is None or math.isnan(number_of(otherwise)):
+            return problem
+        expected = f"not a number with data.decimal {self._dialect.decimal!r}"
+        return problem.replace("not a number", expected)
 
     def plain_cell(self, cell: str) -> str:
         """Return a cell as others write it: a number with a point, nothing for a missing value."""
