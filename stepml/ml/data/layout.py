@@ -92,11 +92,12 @@ class Layout:
         """The columns of raw rows; of a table of plain numbers, these are the features."""
         if self.table is not None:
             return self.table.columns
+        others = set(self.other_columns)
         names = self.column_names or ("",) * self.n_columns
         return tuple(
             TableColumn(names[column], column, "number", missing=self.missing)
             for column in range(self.n_columns)
-            if column not in self.other_columns
+            if column not in others
         )
 
     @property
