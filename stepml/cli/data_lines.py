@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from stepml.cli.figures import count
 from stepml.cli.folding import folded
 from stepml.job.formats import FORMATS
+from stepml.job.reports import MOST_LISTED
 from stepml.job.spec_base import Label, label_shown, label_text
 
 if TYPE_CHECKING:
@@ -65,12 +66,15 @@ def _columns_of(number: int, kind: str) -> str:
 
 
 def _few(columns: Sequence[str]) -> str:
-    return ", ".join(columns) if len(columns) <= _FEW else count(len(columns), "column")
+    if len(columns) <= _FEW:
+        return ", ".join(columns)
+    more = " or more" if len(columns) == MOST_LISTED else ""
+    return f"{count(len(columns), 'column')}{more}"
 
 
 def _some(texts: Sequence[str]) -> str:
-    more = len(texts) - _MOST_NAMED
-    return ", ".join(texts[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    more, at_least = len(texts) - _MOST_NAMED, "at least " * (len(texts) == MOST_LISTED)
+    return ", ".join(texts[:_MOST_NAMED]) + (f" and {at_least}{more} more" if more > 0 else "")
 
 
 def warning_line(warning: JobWarning) -> str:

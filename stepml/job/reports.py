@@ -9,6 +9,8 @@ from stepml.job.spec import JobSpec
 from stepml.job.spec_base import Label
 from stepml.job.tasks import Decision, Event
 
+MOST_LISTED = 20  # columns in facts about a table
+
 
 class EpochReport(Event, frozen=True, kw_only=True):
     """The reducer's measurements and decision after an epoch; ``Converged?`` reads ``decision``."""
@@ -80,6 +82,8 @@ class DatasetFacts(Event, frozen=True, kw_only=True):
     missing_values: int = 0  # of features; they are filled in
     # Of a table that is not of numbers alone: the columns of features of each kind; the levels of
     # each category, 0 if they are hashed; columns that are left out; the columns by their fill.
+    # Lists and mappings have at most `MOST_LISTED` columns: states and documents that are read
+    # often have this.
     kinds: dict[str, int] = field(default_factory=dict)
     levels: dict[str, int] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)

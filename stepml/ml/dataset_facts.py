@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 from stepml.job.formats import FORMATS
-from stepml.job.reports import DatasetFacts
+from stepml.job.reports import MOST_LISTED, DatasetFacts
 from stepml.job.spec import JobSpec
 from stepml.ml.data import Layout, Manifest
 from stepml.ml.data.table import MISSING_LEVEL, TableColumn
@@ -64,11 +65,12 @@ def _about_table(manifest: Manifest) -> dict[str, Any]:
         for each, found in zip(table.categories, manifest.levels, strict=True)
         if each not in identifiers
     }
+    left_out = [*table.dropped, *(titles[each.column] for each in identifiers)]
     return {
         "kinds": dict(Counter(each.kind for each in columns)),
-        "levels": levels,
-        "left_out": [*table.dropped, *(titles[each.column] for each in identifiers)],
-        "fills": fills,
+        "levels": dict(islice(levels.items(), MOST_LISTED)),
+        "left_out": left_out[:MOST_LISTED],
+        "fills": {fill: names[:MOST_LISTED] for fill, names in fills.items()},
         "features": manifest.n_features,
     }
 
@@ -108,11 +110,12 @@ def _notes_on_identifiers(manifest: Manifest) -> list[str]:
                 f"{column.title} has {len(levels):,} levels in {manifest.n_rows:,} rows, like an "
                 "identifier; data.columns.drop leaves it out"
             )
-    return found + [
+    found += [
         f"{column.title} has a level for almost each row, like an identifier; it is left out, as "
         "data.columns.uninformative says"
         for column in _identifiers_left_out(manifest)
     ]
+    return found[:MOST_LISTED]
 
 
 def _identifiers_left_out(manifest: Manifest) -> list[TableColumn]:
