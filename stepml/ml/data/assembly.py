@@ -69,16 +69,8 @@ def assemble(
     DamagedValueError
         A piece does not match the manifest.
     """
-    if not 0 <= interval.start < interval.stop <= manifest.n_rows:
-        raise ValueError(f"{interval} is not within the positions 0 to {manifest.n_rows}")
-    if interval.start < sum(interval.quotas) < interval.stop:
-        raise ValueError(f"{interval} holds rows both for validation and for training")
-    if kind == "sparse" and not manifest.can_be_sparse:
-        raise ValueError("dense rows are not made sparse")
-    if kind == "uint8" and not manifest.is_bytes:
-        raise ValueError("rows with other values are not made bytes")
+    _require_possible(manifest, interval, kind)
     check_shard_size(manifest, kind, interval.n_rows)
-    rows = rows_name(manifest.fingerprint, interval, kind)
     if interval.quotas and cuts is None:
         cuts = cuts_of(reader, manifest, interval.quotas)
     batches = Buckets.around(manifest, interval, cuts, batch_rows)
@@ -90,20 +82,13 @@ def assemble(
         first = gathered(batches[0])
         rest = batches[1:]
         encoder = manifest.encoder
-        fine = manifest.layout.fine if encoder is None else encoder.fine
+        counts = None
         if kind == "sparse":
-            own_counts = np.zeros(interval.n_rows, np.int64)
+            counts = np.full(interval.n_rows, 0 if encoder is None else encoder.n_pairs)
             if encoder is None:
                 for parts in chain([first], map(gathered, rest)):
-                    _count_pairs(parts, own_counts)
-            else:
-                own_counts += encoder.n_pairs
-            own_fine = () if encoder is None else fine
-            shard = empty_sparse(own_counts, manifest.n_features, rows, fine=own_fine)
-        else:
-            shard = empty_dense(
-                interval.n_rows, manifest.n_features, rows, fine=fine, as_bytes=kind == "uint8"
-            )
+                    _count_pairs(parts, counts)
+        shard = _empty(manifest, encoder, kind, interval, counts)
 
         def copy(part: _Part) -> None:
             _copy_part(part, shard, encoder)
@@ -111,6 +96,32 @@ def assemble(
         for parts in chain([first], map(gathered, rest)):
             list(threads.map(copy, parts))  # raises the errors of the copies
     return shard
+
+
+def _require_possible(manifest: Manifest, interval: Interval, kind: ShardKind) -> None:
+    if not 0 <= interval.start < interval.stop <= manifest.n_rows:
+        raise ValueError(f"{interval} is not within the positions 0 to {manifest.n_rows}")
+    if interval.start < sum(interval.quotas) < interval.stop:
+        raise ValueError(f"{interval} holds rows both for validation and for training")
+    if kind == "sparse" and not manifest.can_be_sparse:
+        raise ValueError("dense rows are not made sparse")
+    if kind == "uint8" and not manifest.is_bytes:
+        raise ValueError("rows with other values are not made bytes")
+
+
+def _empty(
+    manifest: Manifest,
+    encoder: Encoder | None,
+    kind: ShardKind,
+    interval: Interval,
+    counts: NDArray[np.int64] | None,
+) -> Shard:
+    """Return a shard of zeros; a sparse one has ``counts`` pairs in its rows."""
+    rows, n_features = rows_name(manifest.fingerprint, interval, kind), manifest.n_features
+    fine = manifest.layout.fine if encoder is None else encoder.fine
+    if counts is not None:
+        return empty_sparse(counts, n_features, rows, fine=() if encoder is None else fine)
+    return empty_dense(interval.n_rows, n_features, rows, fine=fine, as_bytes=kind == "uint8")
 
 
 def cuts_of(reader: ObjectReader, manifest: Manifest, quotas: Sequence[int]) -> Cuts:
