@@ -194,9 +194,15 @@ def _contents(objects: list[DataObject]) -> list[tuple[str, int, str]]:
 def _differences(before: Layout, layout: Layout) -> str:
     """Return the differences that matter to a model.
 
-    The precision of its features does not, and the shape of rows follows from the objects.
+    The precision of its features does not, and the shape of rows follows from the objects. The
+    job's own settings, which are the same, were no part of a layout once.
     """
-    now = asdict(replace(layout, fine=before.fine, row_shape=before.row_shape))
+    idle = {
+        name: getattr(before, name) for name in ("fine", "row_shape", "settings", "has_classes")
+    }
+    if before.missing == "mean" and layout.missing == "keep":  # another name for the same
+        idle["missing"] = before.missing
+    now = asdict(replace(layout, **idle))
     return ", ".join(
         f"{name}: {value!r} then, {now[name]!r} now"
         for name, value in asdict(before).items()
@@ -239,8 +245,8 @@ def _require_no_weights(before: JobSpec, spec: JobSpec, job: str) -> None:
 
 def _difference(field: str, before: Any, now: Any, free: Sequence[str]) -> str:
     """Return the path of a difference between two groups of a job, or "" if all else is free."""
-    if not free or type(before) is not type(now):
-        return "" if before == now else field
+    if type(before) is not type(now):
+        return field
     paths = {f"{field}.{name}": name for name in now.__struct_fields__}
     return next(
         (

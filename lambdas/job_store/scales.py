@@ -19,8 +19,10 @@ def has_scale(plan: TrainingPlan) -> bool:
 def scales_shards(plan: TrainingPlan) -> bool:
     """Return whether the scale changes the job's own rows."""
     data = plan.spec.data
-    changes = data.rescales or data.drops_uninformative or plan.about.missing_values > 0
-    return has_scale(plan) and changes
+    # Missing levels are not counted: they are a level of their own, unless the job says otherwise.
+    may_fill_levels = data.missing is not None and "category" in plan.about.kinds
+    lacks_values = plan.about.missing_values > 0 or may_fill_levels
+    return has_scale(plan) and (data.rescales or data.drops_uninformative or lacks_values)
 
 
 def learnt_scale(

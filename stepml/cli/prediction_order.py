@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from stepml.ml.data import Layout
-from stepml.ml.data.table import Table
+from stepml.ml.data.table import Table, TableColumn
 
 if TYPE_CHECKING:
     from stepml.trained.model_table import ModelTable
@@ -37,12 +37,18 @@ def with_table(layout: Layout, model: ModelTable, places: Sequence[int]) -> tupl
         replace(column, column=place) for column, place in zip(model.columns, places, strict=True)
     ]
     table = Table(tuple(sorted(columns, key=lambda each: each.column)))
+    numbers, levels = _places(table.numbers), _places(table.categories)
     order = Order(
-        [table.numbers.index(each) for each in columns if not each.is_category],
-        [table.categories.index(each) for each in columns if each.is_category],
+        [numbers[each.column] for each in columns if not each.is_category],
+        [levels[each.column] for each in columns if each.is_category],
     )
     assert order.numbers is not None
     fine = tuple(order.numbers[number] for number in model.fine)
     is_general = layout.is_general or any(each.kind != "number" for each in columns)
     found = replace(layout, table=table, n_features=None, is_general=is_general, fine=fine)
     return found, order
+
+
+def _places(columns: Sequence[TableColumn]) -> dict[int, int]:
+    """Return the place of each column among ``columns``."""
+    return {each.column: place for place, each in enumerate(columns)}

@@ -56,9 +56,10 @@ def _about_table(manifest: Manifest) -> dict[str, Any]:
     titles = {each.column: each.name or f"column {each.column + 1}" for each in table.columns}
     identifiers = _identifiers_left_out(manifest)
     columns = [each for each in table.columns if each not in identifiers]
+    found_levels = dict(zip((c.column for c in table.categories), manifest.levels, strict=True))
     fills: dict[str, list[str]] = {}
     for each in columns:
-        if _may_lack(each, manifest):
+        if _may_lack(each, manifest, found_levels.get(each.column, ())):
             fills.setdefault(str(each.missing), []).append(titles[each.column])
     levels = {
         titles[each.column]: sum(map(bool, found))
@@ -75,15 +76,13 @@ def _about_table(manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def _may_lack(column: TableColumn, manifest: Manifest) -> bool:
-    """Return whether a column may lack values; it is not known of each column."""
+def _may_lack(column: TableColumn, manifest: Manifest, levels: Sequence[str]) -> bool:
+    """Return whether a column, of these levels, may lack values; not known of each column."""
     if not column.is_category:
         return manifest.missing_values > 0
     if column.missing != "level" or not column.has_levels:
         return True
-    assert manifest.layout.table is not None
-    place = manifest.layout.table.categories.index(column)
-    return MISSING_LEVEL in manifest.levels[place]
+    return MISSING_LEVEL in levels
 
 
 def _range_of(manifest: Manifest) -> list[float]:

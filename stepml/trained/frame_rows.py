@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,8 @@ from stepml.ml.data.levels import (
     MISSING,
     Hashes,
     level_hash,
-    level_of_number,
     level_of_text,
+    level_of_value,
 )
 from stepml.ml.data.remainders import remainders_of
 from stepml.ml.data.table import MISSING_LEVEL, Table, TableColumn
@@ -120,23 +120,32 @@ class _LevelReader:
 
     def _level(self, value: Any) -> str:
         if isinstance(value, (bool, np.bool_)):
-            return str(value)
+            return self._boolean(str(value))
         if isinstance(value, bytes):
             value = value.decode("utf-8", "replace")
+        if isinstance(value, (np.datetime64, np.timedelta64)):
+            return str(value)
         if not isinstance(value, str):
-            return level_of_number(value) if _is_number(value) else str(value)
+            return level_of_value(value)
         if value in self._known:
             return value
         text = value.strip()
-        if text not in self._known and _CELLS.is_missing(text):
+        if text not in self._known and _CELLS.is_missing_text(text):
             return MISSING_LEVEL
         return level_of_text(text, self._column.are_numbers)
+
+    def _boolean(self, word: str) -> str:
+        """Return a boolean as the training data spell it."""
+        spellings = (word, word.lower(), word.upper())
+        return next((each for each in spellings if each in self._known), word)
 
 
 def is_missing(value: Any) -> bool:
     """Return whether a Python object stands for a missing value."""
     if value is None or type(value).__name__ in _MISSING_TYPES:
         return True
+    if isinstance(value, (np.datetime64, np.timedelta64)):
+        return bool(np.isnat(value))
     return isinstance(value, (float, np.floating)) and math.isnan(value)
 
 
@@ -155,7 +164,9 @@ def _numbers(values: Array, column: TableColumn, start: int) -> Floats64:
         return values.astype(np.float64)
     if kind == "M" and column.kind == "time":
         return _seconds_of_times(values)
-    if kind == "M":
+    if kind == "m" and column.kind == "number":
+        return _seconds_of_spans(values)
+    if kind in "mM":
         raise ValueError(f"expected numbers, got column {column.name!r} of type {values.dtype}")
     convert = _CONVERSIONS[column.kind]
     found = np.empty(len(values))
@@ -183,9 +194,20 @@ def _seconds_of_times(values: Array) -> Floats64:
     return seconds
 
 
+def _seconds_of_spans(values: Array) -> Floats64:
+    seconds: Floats64 = values / np.timedelta64(1, "s")  # NaT becomes NaN
+    return seconds
+
+
 def _number_of(value: Any) -> float | None:
     if isinstance(value, str):
         return _CELLS.conversion("number")(value.strip())
+    if isinstance(value, np.datetime64):  # of nanoseconds, float() takes it
+        return None
+    if isinstance(value, time):
+        return (datetime.combine(_EPOCH, value, UTC) - _EPOCH).total_seconds()
+    if isinstance(value, (timedelta, np.timedelta64)):
+        return float(_seconds_of_spans(np.array([value], "timedelta64"))[0])
     return float(value) if _is_number(value) and not isinstance(value, bytes) else None
 
 
@@ -197,8 +219,10 @@ def _boolean_of(value: Any) -> float | None:
 
 def _time_of(value: Any) -> float | None:
     if isinstance(value, datetime):
-        time = value if value.tzinfo else value.replace(tzinfo=UTC)
-        return (time - _EPOCH) / _MICROSECOND / 1e6
+        aware = value if value.tzinfo else value.replace(tzinfo=UTC)
+        return (aware - _EPOCH) / _MICROSECOND / 1e6
+    if isinstance(value, np.datetime64):
+        return float(_seconds_of_times(np.array([value]))[0])
     if isinstance(value, date):
         return (value - _EPOCH.date()).total_seconds()
     if isinstance(value, str):

@@ -61,7 +61,7 @@ class _Pandas(Frame):
             found: Array = series.to_numpy(dtype=np.float64, na_value=np.nan)
             return found
         if self.kinds[place] == "M":  # of a time zone: in UTC
-            times: Array = series.to_numpy(dtype="datetime64[ns]")
+            times: Array = series.to_numpy(dtype="datetime64[us]")  # [ns] ends in 2262
             return times
         return self._objects(series)
 

@@ -207,7 +207,7 @@ def merge_label_names(
     """
     found: set[str] = set()
     for codes, names in parts:
-        if codes is None:
+        if codes is None or max(codes, default=0) >= MAX_LABELS:
             return ()
         found.update(names[int(code)] for code in codes)
     return in_order(found, kind) if len(found) <= MAX_LABELS else ()

@@ -39,12 +39,25 @@ def level_hashes(levels: Iterable[str]) -> Hashes:
 
 def level_of_number(value: Any) -> str:
     """Return the level of a number: 1 and 1.0 are one level, NaN is missing."""
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an integer beyond all floats
+        return str(value)
     if number != number:
         return MISSING_LEVEL
     # Integers beyond float64's are told apart as such.
     whole = int(value) if number.is_integer() and abs(number) < 2**63 else None
     return repr(number) if whole is None else str(whole)
+
+
+def level_of_value(value: Any) -> str:
+    """Return the level of a number, a boolean, a date or a time."""
+    if isinstance(value, bool):
+        return str(value)
+    try:
+        return level_of_number(value)
+    except (TypeError, ValueError):
+        return str(value)
 
 
 def level_of_text(text: str, are_numbers: bool) -> str:

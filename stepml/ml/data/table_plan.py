@@ -68,7 +68,8 @@ def plan_table(
             f"{', '.join(names.values())}"
         )
     columns = tuple(_planned(column, names[column], settings, facts_of) for column in used)
-    dropped = tuple(name for column, name in names.items() if column not in used)
+    kept = set(used)
+    dropped = tuple(name for column, name in names.items() if column not in kept)
     table = Table(columns, dropped, settings.unknown_levels, settings.drops_uninformative)
     return None if _is_plain(table, settings) else table
 

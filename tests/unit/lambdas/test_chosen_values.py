@@ -194,7 +194,7 @@ def test_a_value_other_than_the_chosen_one_cannot_be_resumed() -> None:
     other = Job("next", first.storage, **OPEN | {"algorithm": first.spec["algorithm"]})
     other.spec["algorithm"] = {"name": "model_averaging", "learning_rate": 0.123}
     other.spec["resume_from"] = "job"
-    with pytest.raises(InvalidJobError, match="algorithm: expected that of resume_from"):
+    with pytest.raises(InvalidJobError, match=r"algorithm\.learning_rate: expected that of"):
         other.prepare("arn:2")
 
 

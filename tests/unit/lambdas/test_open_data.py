@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -138,3 +140,28 @@ def test_a_resumed_job_reads_its_data_as_before() -> None:
     second.spec["data"] = {"uri": "s3://data/rows.csv"}
     second.initialised()
     assert second.training_plan().n_features == 4
+
+
+@pytest.mark.parametrize(
+    ("key", "missing", "older"),
+    [
+        ("rows.parquet", "fail", {"settings": None, "has_classes": False}),
+        ("rows.csv", "mean", {"missing": "mean"}),
+    ],
+)
+def test_a_job_of_an_earlier_version_is_resumed(
+    key: str, missing: str, older: dict[str, Any]
+) -> None:
+    """Its plan lacks what is known from the job's settings, or has another name for it."""
+    content = csv_rows() if key == "rows.csv" else table()
+    first = job({key: content}, key, {"missing": missing})
+    first.initialised()
+    first.epoch(1)
+    entry = first.store.partition_plan
+    plan = entry.load()
+    entry.save(msgspec.structs.replace(plan, layout=replace(plan.layout, **older)))
+    second = Job("second", first.storage, **first.spec | {"resume_from": "job"})
+    second.data = first.data
+    second.spec["stop"] = {"max_epochs": 2}
+    second.initialised()
+    assert second.partition_plan().resumed_epochs == 1

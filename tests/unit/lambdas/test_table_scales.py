@@ -89,6 +89,22 @@ def test_the_torch_module_of_a_table_prepares_its_rows_alike(data: dict[str, Any
     np.testing.assert_allclose(found.numpy().ravel(), expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("matrix", ["dense", "sparse"])
+def test_missing_levels_are_filled_in_although_no_number_is_scaled(matrix: str) -> None:
+    levels = TABLE[["colour", "town"]]
+    known = levels.assign(colour=TABLE.colour.fillna(TABLE.colour.mode()[0]))
+    for missing in ("most_frequent", "zero"):
+        data = {"label": "y", "missing": missing, "matrix": matrix}
+        content = as_csv(levels.assign(y=TABLE.y))
+        job = job_on(content, data=data, model={"name": "logistic_regression"})
+        run(job)
+        model = model_of(job)
+        assert not job.training_plan().spec.data.rescales
+        assert model.score(levels, TABLE.y) > 0.65
+        if missing == "most_frequent":
+            assert np.array_equal(model.decision_function(levels), model.decision_function(known))
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [

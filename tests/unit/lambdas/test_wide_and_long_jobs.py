@@ -311,7 +311,11 @@ def test_resuming_twice_changes_nothing() -> None:
         ({"stop": {"max_epochs": 3}}, 3, "resume_from.epoch: expected 0 to 2, .* got 3"),
         ({"stop": {"max_epochs": 2}}, 2, "stop.max_epochs: expected more than the 2 epochs"),
         ({"model": {"name": "svm"}, "algorithm": {"name": "model_averaging"}}, 1, "model: exp"),
-        ({"data": {"uri": "s3://data/rows.csv", "format": "csv"}}, 1, "data: expected that of"),
+        (
+            {"data": {"uri": "s3://data/rows.csv", "format": "csv"}},
+            1,
+            "data.standardise: expected that of",
+        ),
         ({}, 1, "resume_from.epoch: job 'job' has deleted a result of epoch 1"),
     ],
     ids=["too many", "nothing left", "other model", "other data", "own states gone"],

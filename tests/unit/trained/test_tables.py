@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import warnings
+from datetime import time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def features() -> pd.DataFrame:
     return people().drop(columns=["id", "label"])
+
+
+LABELS = people().label
 
 
 def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -435,3 +439,54 @@ def test_columns_of_many_levels_are_predicted_as_their_coefficients_say(missing:
     expected = levels.map(slopes).fillna(0) + slopes["x"] * frame["x"].fillna(frame["x"].mean())
     assert np.allclose(found, expected + model.intercept_[0], atol=1e-4)
     assert model.n_features_out_ > 100
+
+
+def test_words_that_are_missing_only_among_numbers_are_levels() -> None:
+    frame = people()
+    frame["tag"] = np.where(np.arange(N_ROWS) % 3 == 0, "none", frame.tag)  # to the letter: "None"
+    job = job_on(
+        frame.to_csv(index=False).encode(),
+        data={"label": "label", "columns": COLUMNS, "encode": ENCODE, "hash_width": 16},
+        model={"name": "logistic_regression"},
+    )
+    run(job)
+    hashed = model_of(job).encode(features().assign(tag=["none", None] * (N_ROWS // 2)))
+    tags = hashed[:, [name.startswith("tag#") for name in model_of(job).feature_names_out_]]
+    assert not np.array_equal(tags[0], tags[1])
+
+
+def test_booleans_that_are_levels_are_spelt_as_in_the_data() -> None:
+    frame = features().assign(ok=lambda rows: np.where(rows.ok, "true", "false"), label=LABELS)
+    job = job_on(
+        frame.to_csv(index=False).encode(),
+        data={"label": "label", "columns": {"types": {"ok": "category"}}},
+        model={"name": "logistic_regression"},
+    )
+    run(job)
+    model, rows = model_of(job), frame.drop(columns="label")
+    booleans = rows.assign(ok=rows.ok == "true")
+    assert np.array_equal(model.decision_function(booleans), model.decision_function(rows))
+
+
+def test_times_and_spans_of_any_unit_are_seconds() -> None:
+    days = [f"{year}-03-04" for year in (1200, 1990, 2020, 3000)]
+    frame = pd.DataFrame({"day": np.resize(days, N_ROWS), "n": np.arange(N_ROWS), "label": LABELS})
+    job = job_on(
+        frame.to_csv(index=False).encode(),
+        data={"label": "label"},
+        model={"name": "logistic_regression"},
+    )
+    run(job)
+    model = model_of(job)
+    expected = model.encode({"day": days, "n": [5.0] * 4})
+    dates, spans = np.array(days, "datetime64[s]"), np.array([5 * 10**9] * 4, "timedelta64[ns]")
+    for rows in (
+        pd.DataFrame({"day": dates, "n": spans}),
+        {"day": dates, "n": spans},
+        [{"day": day, "n": span} for day, span in zip(dates, spans, strict=True)],
+        [{"day": str(day), "n": timedelta(seconds=5)} for day in dates],
+        [{"day": str(day), "n": time(second=5)} for day in dates],
+    ):
+        assert np.array_equal(model.encode(rows), expected)
+    with pytest.raises(ValueError, match="a number in column 'n'"):
+        model.encode([{"day": "2020-01-01", "n": np.datetime64("2020-01-01", "ns")}])

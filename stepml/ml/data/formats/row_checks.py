@@ -80,7 +80,11 @@ class RowChecks:
 
     def labels_at(self, values: Sequence[Any], places: NDArray[np.intp]) -> NDArray[Any]:
         """Return the codes of labels, which are at ``places`` among different ``values``."""
-        return self._codes.codes(values)[places]
+        # Others, such as unused categories of pandas, are no labels.
+        used = np.flatnonzero(np.bincount(places, minlength=len(values)))
+        codes = np.full(len(values), np.nan, np.float32)
+        codes[used] = self._codes.codes([values[each] for each in used.tolist()])
+        return codes[places]
 
     def dense(
         self,

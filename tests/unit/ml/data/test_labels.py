@@ -107,6 +107,17 @@ def test_more_than_1000_texts_are_no_classes() -> None:
         assert all(not shard.y.any() for shard in all_shards(store, manifest, 3))
 
 
+def test_more_than_1000_texts_in_order_are_no_classes() -> None:
+    """A piece has few of them, and some have the code of those beyond the limit."""
+    lines = [f"{n},{n // 2:0200},{n % 7}" for n in range(3000)]
+    store = MemoryObjects(**{"rows.csv": "\n".join(["x,y,z", *lines, ""]).encode()})
+    settings = TableSettings(types=(("y", "category"),))
+    options: dict[str, Any] = {"label": "y", "settings": settings}
+    manifest = partition(store, format="csv", piece_bytes=20_000, **options)
+    assert len(manifest.pieces) > 2
+    assert (manifest.labels, manifest.class_names) == (None, ())
+
+
 @pytest.mark.parametrize(
     ("cell", "problem"),
     [

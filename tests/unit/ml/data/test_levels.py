@@ -77,3 +77,8 @@ def test_too_many_levels_are_refused_by_name_and_hash_is_offered(
     many = [f"c{each}" for each in range(50)]
     np.testing.assert_array_equal(LevelCollector([hashed]).hashes(0, many), level_hashes(many))
     assert LevelCollector([hashed]).lists() == [[]]
+
+
+def test_integers_beyond_all_floats_are_levels() -> None:
+    large = "9" * 400
+    assert level_of_text(large, are_numbers=True) == level_of_number(int(large)) == large

@@ -416,3 +416,31 @@ def test_text_that_the_job_calls_numbers_is_read_as_numbers() -> None:
     found = partition(MemoryObjects(a=content), **options)
     assert [each.kind for each in found.layout.raw_columns] == ["number"]
     assert found.missing_values == 20
+
+
+@pytest.mark.parametrize("kind", [pa.date32(), pa.timestamp("us"), pa.timestamp("ns")])
+def test_dates_that_the_job_calls_categories_have_levels(kind: Any) -> None:
+    days = pa.array([18_262, 18_263, None] * 4, pa.int32()).cast(pa.date32()).cast(kind)
+    settings = TableSettings(types=(("d", "category"),))
+    content = parquet_of(d=days, y=np.arange(12) % 2)
+    options = {"format": "parquet", "label": "y", "settings": settings}
+    manifest = partition(MemoryObjects(a=content), **options)
+    hour = "" if kind == pa.date32() else " 00:00:00"
+    assert manifest.levels == (("", f"2020-01-01{hour}", f"2020-01-02{hour}"),)
+
+
+def test_text_of_numbers_has_their_levels() -> None:
+    y, settings = np.arange(4) % 2, TableSettings(types=(("c", "category"),))
+    numbers = parquet_of(c=pa.array([1, 2] * 2), y=y)
+    texts = parquet_of(c=pa.array(["01", " 2.0"] * 2), y=y)
+    options = {"format": "parquet", "label": "y", "settings": settings}
+    manifest = partition(MemoryObjects(a=numbers, b=texts), **options)
+    assert manifest.levels == (("1", "2"),)
+
+
+def test_categories_without_rows_are_no_labels() -> None:
+    unused = [f"unused {each}" for each in range(1500)]
+    y = pa.DictionaryArray.from_arrays([1500, 1501] * 20, [*unused, "no", "yes"])
+    content = parquet_of(a=np.arange(40.0), y=y)
+    manifest = partition(MemoryObjects(a=content), format="parquet", label="y", has_classes=True)
+    assert manifest.class_names == ("no", "yes")

@@ -20,7 +20,7 @@ HEADER = "a,b,c,y\n"
 # Spellings of numbers, of missing values, and of cells that are neither.
 SPELLINGS = """0|-0|+1|007|.5|5.|-.5e-3|1e5|1E+05|1e-46|16777217|0.30000001|123456789012345678|1e39|
 1e400|inf|-Infinity|nan|NaN|NA|N/A|null|None|?|<NA>|#N/A| 1|2 |  |x|1_000|0x10|1d5|
---1|1.2.3|1,|1e|e1|3.4028235e38|3.4028236e38|1.17549e-38|4.9e-324|
+--1|1.2.3|1,|1e|e1|-nan(ind)|NaN(1)|٣|3.4028235e38|3.4028236e38|1.17549e-38|4.9e-324|
 0.1000000000000000055511151231257827|99999999.99999999
 """.replace("\n", "").split("|")
 CELLS = st.sampled_from([each for each in SPELLINGS if "," not in each]) | st.floats(

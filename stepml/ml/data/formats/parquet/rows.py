@@ -97,7 +97,7 @@ class ParquetRows(RowSource):
             said = numbers_of(self._column(columns, self._layout.validation_column))
             said = said.astype(np.float64)
         y = self._labels(columns, n_rows)
-        found = [levels_of(columns[each.name]) for each in self._categories]
+        found = [levels_of(columns[each.name], each) for each in self._categories]
         flaws = [flaw for _, flaws in numbers for flaw in flaws]
         flaws += [
             Flaw(
@@ -130,10 +130,6 @@ class ParquetRows(RowSource):
         for place, (texts, places) in enumerate(found):
             hashes[:, place] = self._collector.hashes_at(place, texts, places[good])
         return hashes
-
-
-def _are_empty(texts: Sequence[str]) -> NDArray[np.bool_]:
-    return np.array([not each for each in texts], np.bool_)
 
 
 def _matrix(arrays: Sequence[NDArray[Any]], n_rows: int) -> NDArray[Any]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from stepml.ml.data.dialect import PLAIN
 from stepml.ml.data.formats.row_checks import Flaw
 from stepml.ml.data.formats.text.cells import CellReader
-from stepml.ml.data.levels import level_of_number
+from stepml.ml.data.levels import level_of_text, level_of_value
 from stepml.ml.data.table import MISSING_LEVEL, TableColumn
 from stepml.ml.data.table_plan import ColumnFacts
 
@@ -90,10 +90,13 @@ def _is_of_text(kind: str) -> bool:
     return "string" in kind and not kind.startswith(("list", "struct", "map"))
 
 
-def levels_of(column: Any) -> tuple[list[str], Places]:
-    """Return the different levels of a column, and the place of each cell among them."""
-    texts, places = distinct(column)
-    return [_level(each) for each in texts], places
+def levels_of(column: Any, of: TableColumn) -> tuple[list[str], Places]:
+    """Return the different levels of a column, and the place of each cell among them.
+
+    ``of`` says what the column is; see `numbers_in`.
+    """
+    values, places = distinct(column)
+    return [_level(each, of) for each in values], places
 
 
 def distinct(column: Any) -> tuple[list[Any], Places]:
@@ -104,12 +107,12 @@ def distinct(column: Any) -> tuple[list[Any], Places]:
     return values, places.to_numpy(zero_copy_only=False).astype(np.intp)
 
 
-def _level(value: Any) -> str:
+def _level(value: Any, of: TableColumn) -> str:
     if value is None:
         return MISSING_LEVEL
-    if isinstance(value, (bool, str)):
-        return str(value).strip()
-    return level_of_number(value)
+    if isinstance(value, str):
+        return level_of_text(value.strip(), of.are_numbers)
+    return level_of_value(value)
 
 
 def _is_number(types: Any, kind: Any) -> bool:

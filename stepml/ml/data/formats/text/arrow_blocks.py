@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,9 @@ from stepml.ml.data.formats.text.numbers import missing_spellings
 from stepml.ml.data.layout import Layout
 
 Floats64 = NDArray[np.float64]
+
+# pyarrow takes nan(ind) for a number, which others do not.
+_ODD_NAN = re.compile(rb"nan\(", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,8 @@ class ArrowBlocks:
         """
         order = sorted(self._columns, key=lambda column: place_of(column, places))
         names = [str(each) for each in order]
-        table = self._table(text, names, self._typed)
+        is_odd = b"(" in text and _ODD_NAN.search(text) is not None
+        table = None if is_odd else self._table(text, names, self._typed)
         if table is None:
             table = self._table(text, names, self._as_text)
         return None if table is None else Block(table)

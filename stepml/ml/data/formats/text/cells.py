@@ -10,7 +10,7 @@ import numpy as np
 
 from stepml.ml.data.dialect import Dialect
 from stepml.ml.data.formats.rows import shortened
-from stepml.ml.data.formats.text.numbers import Floats64, to_singles
+from stepml.ml.data.formats.text.numbers import Floats64, number_of, to_singles
 from stepml.ml.data.formats.text.spelling import Spelling, with_points
 from stepml.ml.data.table import TableColumn
 from stepml.ml.data.times import seconds_of
@@ -82,13 +82,8 @@ class CellReader:
     def _number(self, text: str) -> float | None:
         if self.is_missing(text):
             return math.nan
-        plain = self.plain(text)
-        if "_" in plain:  # Python allows 1_000, data files do not
-            return None
-        try:
-            return float(plain)
-        except ValueError:
-            return None
+        value = number_of(self.plain(text).encode())
+        return None if math.isnan(value) else value
 
     def _boolean(self, text: str) -> float | None:
         word = text.lower()

@@ -70,7 +70,8 @@ class NumberParser:
         )
         self._others = sorted(each for each in (self._label, self._validation) if each >= 0)
         self._may_lack = self._optional_columns()
-        self._fine = [self._kept.index(layout.column_of(number)) for number in layout.fine]
+        places = {column: place for place, column in enumerate(self._kept)}
+        self._fine = [places[layout.column_of(number)] for number in layout.fine]
         self._spelling = Spelling(layout.dialect)
         self._codes = LabelCodes(layout.label_kind)
         self._labels = LabelTokens(self._codes, self._spelling)

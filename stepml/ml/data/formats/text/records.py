@@ -54,9 +54,6 @@ class LineRules:
 PLAIN_RULES = LineRules()
 
 
-PLAIN_RULES = LineRules()
-
-
 def record_ends(text: bytes, delimiter: bytes, comment: bytes = b"") -> Positions:
     """Return the positions of the newlines that end records: those outside of quoted fields.
 
