@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from stepml.ml.data.column_encoders import Levels
-from stepml.ml.data.dialect import PLAIN
+from stepml.ml.data.dialect import Dialect
 from stepml.ml.data.encoding import RawRows
 from stepml.ml.data.formats.text.cells import CellReader
 from stepml.ml.data.levels import (
@@ -28,7 +28,6 @@ from stepml.trained.numbers import NUMBERS, Array
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_CELLS = CellReader(PLAIN)
 _MISSING_TYPES = ("NAType", "NaTType")  # of pandas
 
 
@@ -45,6 +44,8 @@ class FrameRows:
         The levels of each category in training; empty where they are hashed.
     fine : sequence of int
         The places among `Table.numbers` of the numbers with remainders.
+    missing_words : sequence of str
+        The job's own words for missing values.
     """
 
     def __init__(
@@ -54,14 +55,16 @@ class FrameRows:
         table: Table,
         levels: Levels,
         fine: Sequence[int] = (),
+        missing_words: Sequence[str] = (),
     ) -> None:
         self._frame = frame
+        self._cells = CellReader(Dialect(missing_words=tuple(missing_words)))
         self._table = table
         self._fine = list(fine)
         pairs = list(zip(table.columns, places, strict=True))
         self._numbers = [pair for pair in pairs if not pair[0].is_category]
         self._categories = [
-            (place, _LevelReader(column, known))
+            (place, _LevelReader(column, known, self._cells))
             for (column, place), known in zip(
                 (pair for pair in pairs if pair[0].is_category), levels, strict=True
             )
@@ -81,7 +84,7 @@ class FrameRows:
         """
         start = rows.start or 0
         columns = [
-            _numbers(self._frame.array(place, rows), column, start)
+            _numbers(self._frame.array(place, rows), column, start, self._cells)
             for column, place in self._numbers
         ]
         n_rows = len(range(*rows.indices(len(self._frame))))
@@ -97,8 +100,9 @@ class FrameRows:
 class _LevelReader:
     """Turns the values of a category into hashes of levels, each different one once."""
 
-    def __init__(self, column: TableColumn, known: Sequence[str]) -> None:
+    def __init__(self, column: TableColumn, known: Sequence[str], cells: CellReader) -> None:
         self._column = column
+        self._cells = cells
         self._known = frozenset(known)
         self._hashes: dict[Any, int] = {}
 
@@ -126,11 +130,12 @@ class _LevelReader:
         if isinstance(value, (np.datetime64, np.timedelta64)):
             return str(value)
         if not isinstance(value, str):
-            return level_of_value(value)
+            level = level_of_value(value)
+            return MISSING_LEVEL if self._cells.is_missing_text(level) else level
         if value in self._known:
             return value
         text = value.strip()
-        if text not in self._known and _CELLS.is_missing_text(text):
+        if text not in self._known and self._cells.is_missing_text(text):
             return MISSING_LEVEL
         return level_of_text(text, self._column.are_numbers)
 
@@ -157,25 +162,28 @@ def _is_number(value: Any) -> bool:
     return True
 
 
-def _numbers(values: Array, column: TableColumn, start: int) -> Floats64:
+def _numbers(values: Array, column: TableColumn, start: int, cells: CellReader) -> Floats64:
     """Return the numbers of cells; NaN where they are missing."""
-    kind = values.dtype.kind
+    kind, without_missing = values.dtype.kind, cells.spelling.without_missing
     if kind in NUMBERS:
-        return values.astype(np.float64)
+        return without_missing(values.astype(np.float64))
     if kind == "M" and column.kind == "time":
         return _seconds_of_times(values)
     if kind == "m" and column.kind == "number":
         return _seconds_of_spans(values)
     if kind in "mM":
         raise ValueError(f"expected numbers, got column {column.name!r} of type {values.dtype}")
-    convert = _CONVERSIONS[column.kind]
+    of_value, of_text = _CONVERSIONS[column.kind], cells.conversion(column.kind)
     found = np.empty(len(values))
     for row, value in enumerate(values.tolist()):
-        number = math.nan if is_missing(value) else convert(value)
+        if is_missing(value):
+            number: float | None = math.nan
+        else:
+            number = of_text(value.strip()) if isinstance(value, str) else of_value(value)
         if number is None:
             raise ValueError(_problem(value, column, start + row))
         found[row] = number
-    return found
+    return without_missing(found) if column.kind == "number" else found
 
 
 def _problem(value: Any, column: TableColumn, row: int) -> str:
@@ -200,8 +208,6 @@ def _seconds_of_spans(values: Array) -> Floats64:
 
 
 def _number_of(value: Any) -> float | None:
-    if isinstance(value, str):
-        return _CELLS.conversion("number")(value.strip())
     if isinstance(value, np.datetime64):  # of nanoseconds, float() takes it
         return None
     if isinstance(value, time):
@@ -209,12 +215,6 @@ def _number_of(value: Any) -> float | None:
     if isinstance(value, (timedelta, np.timedelta64)):
         return float(_seconds_of_spans(np.array([value], "timedelta64"))[0])
     return float(value) if _is_number(value) and not isinstance(value, bytes) else None
-
-
-def _boolean_of(value: Any) -> float | None:
-    if isinstance(value, str):
-        return _CELLS.conversion("boolean")(value.strip())
-    return _number_of(value)
 
 
 def _time_of(value: Any) -> float | None:
@@ -225,13 +225,11 @@ def _time_of(value: Any) -> float | None:
         return float(_seconds_of_times(np.array([value]))[0])
     if isinstance(value, date):
         return (value - _EPOCH.date()).total_seconds()
-    if isinstance(value, str):
-        return _CELLS.conversion("time")(value.strip())
     return _number_of(value)
 
 
 _CONVERSIONS: dict[str, Callable[[Any], float | None]] = {
     "number": _number_of,
-    "boolean": _boolean_of,
+    "boolean": _number_of,
     "time": _time_of,
 }

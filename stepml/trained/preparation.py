@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from stepml.ml.artifact import Artifact
+from stepml.ml.data.dialect import Dialect
+from stepml.ml.data.formats.text.spelling import Spelling
 from stepml.ml.data.pipeline import Pipeline
 from stepml.ml.data.scaling import Scale, scaled
 from stepml.ml.matrices import CsrMatrix, Floats, Floats64, Matrix, dense
@@ -46,6 +48,8 @@ class Preparation:
         pipeline = _pipeline_of(artifact)
         is_plain = pipeline is None or pipeline.is_plain
         self.table = None if pipeline is None or is_plain else ModelTable(pipeline)
+        words = () if pipeline is None else pipeline.missing_words
+        self._spelling = Spelling(Dialect(missing_words=words))
         self.dropped = [] if pipeline is None else list(pipeline.dropped)
         self._others = [
             artifact.card.get("label", ""),
@@ -86,6 +90,12 @@ class Preparation:
             blocks = self.table.blocks(X, self.block_sizes, sparse=self._is_sparse(self.table))
             return blocks, self.table.title
         rows = rows_of(X, self.n_features, self.feature_names, self.image_shape, self._others)
+        spelling = self._spelling
+        if spelling.has_numbers:
+            take = rows.take
+            rows = replace(
+                rows, take=lambda some: spelling.without_missing(dense(take(some)).astype(float))
+            )
         # Subtracting a mean makes zeros non-zero.
         stays_sparse = self.scale is None or not self.scale.mean.any()
         blocks = rows.blocks(sparse=stays_sparse, sizes=self.block_sizes, fine=self.fine)

@@ -16,6 +16,7 @@ import numpy as np
 
 from stepml.job.data import Data
 from stepml.ml.data.encoding import Encoder
+from stepml.ml.data.formats.text.spelling import plain_words
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.manifest import Manifest
 from stepml.ml.data.scaling import Scale
@@ -76,6 +77,8 @@ class Pipeline(msgspec.Struct, frozen=True, omit_defaults=True):
     fine : tuple of int
         The numbers of raw rows with remainders: their places among the columns that are no
         categories.
+    missing_words : tuple of str
+        The job's own words for missing values; numbers have a decimal point.
     """
 
     version: int
@@ -84,6 +87,7 @@ class Pipeline(msgspec.Struct, frozen=True, omit_defaults=True):
     dropped: tuple[str, ...] = ()
     unknown_levels: str = "ignore"
     fine: tuple[int, ...] = ()
+    missing_words: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, manifest: Manifest, scale: Scale | None, data: Data) -> Self:
@@ -112,6 +116,7 @@ class Pipeline(msgspec.Struct, frozen=True, omit_defaults=True):
             (*table.dropped, *(each.name for each in left_out)),
             table.unknown_levels,
             layout.fine,
+            plain_words(layout.dialect),
         )
 
     @classmethod

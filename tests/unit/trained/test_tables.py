@@ -490,3 +490,33 @@ def test_times_and_spans_of_any_unit_are_seconds() -> None:
         assert np.array_equal(model.encode(rows), expected)
     with pytest.raises(ValueError, match="a number in column 'n'"):
         model.encode([{"day": "2020-01-01", "n": np.datetime64("2020-01-01", "ns")}])
+
+
+@pytest.mark.parametrize("columns", [["age", "size"], ["age", "size", "color"]])
+@pytest.mark.parametrize("words", [["-999", "unknown"], ["-999.0", "unknown"]])
+def test_words_for_missing_values_are_missing_in_frames_as_in_files(
+    columns: list[str], words: list[str], tmp_path: Path
+) -> None:
+    frame = people()[[*columns, "label"]].astype({"size": float})
+    frame.loc[::7, "age"] = -999
+    frame.loc[::5, "color" if "color" in columns else "size"] = (
+        "unknown" if "color" in columns else -999
+    )
+    data = {"label": "label", "missing_words": words, "standardise": True}
+    job = job_on(
+        frame.to_csv(index=False).encode(), data=data, model={"name": "logistic_regression"}
+    )
+    run(job)
+    model, path = model_of(job), tmp_path / "rows.csv"
+    frame.to_csv(path, index=False)
+
+    result = CliRunner().invoke(app, ["predict", str(save_model(job, tmp_path)), str(path)])
+
+    assert result.exit_code == 0, result.output
+    expected = pd.read_csv(io.StringIO(result.stdout))["probability_yes"]
+    as_text = frame.astype(object).where(frame.notna(), None)
+    for held in (frame, as_text, frame.to_dict("records"), polars.from_pandas(frame)):
+        found = model.predict_proba(held)[:, 1]
+        assert np.allclose(found, expected, atol=1e-6)
+    gaps = frame.replace({-999: np.nan, "unknown": None})
+    assert np.array_equal(model.predict_proba(gaps), model.predict_proba(frame))

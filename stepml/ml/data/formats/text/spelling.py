@@ -41,6 +41,15 @@ def with_points(text: bytes, dialect: Dialect) -> bytes:
     return text.translate(_SWAPPED) if dialect.decimal == "," else text
 
 
+def plain_words(dialect: Dialect) -> tuple[str, ...]:
+    """Return the job's own words for missing values; numbers as others write them."""
+    plain = [with_points(word.strip().encode(), dialect) for word in dialect.missing_words]
+    return tuple(
+        word.strip() if math.isnan(number_of(each)) else each.decode()
+        for word, each in zip(dialect.missing_words, plain, strict=True)
+    )
+
+
 class Spelling:
     """Tells missing values and numbers, as a dialect spells them."""
 
@@ -92,6 +101,18 @@ class Spelling:
     def missing_numbers(self, values: Floats64) -> Positions:
         """Return the ascending indices of numbers that stand for missing values."""
         return np.flatnonzero(np.isin(values, self._numbers)) if len(self._numbers) else _NONE
+
+    def without_missing(self, values: Floats64) -> Floats64:
+        """Return numbers, with NaN for those that stand for missing values."""
+        if not len(self._numbers):
+            return values
+        known: Floats64 = np.where(np.isin(values, self._numbers), np.nan, values)
+        return known
+
+    @property
+    def has_numbers(self) -> bool:
+        """Whether some numbers stand for missing values."""
+        return len(self._numbers) > 0
 
 
 _NONE: Positions = np.empty(0, np.intp)
