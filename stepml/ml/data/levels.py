@@ -7,6 +7,7 @@ the order of their characters, is known once all ranges are read.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,7 @@ from stepml.ml.data.table import MISSING_LEVEL, TableColumn
 
 # Each function that gathers rows reads the lists of all columns.
 MAX_LEVELS = 100_000
+MAX_LEVEL_BYTES = 8 * 2**20  # of the text of all columns' levels
 
 Hashes = NDArray[np.uint64]
 
@@ -79,10 +81,15 @@ class LevelCollector:
     """The levels of the columns that a range task has read so far, in bounded memory."""
 
     columns: Sequence[TableColumn]  # the categories of a table
+    is_bounded: bool = True  # False: rows to predict may have any number of unknown levels
+    max_bytes: int = MAX_LEVEL_BYTES
     found: list[dict[int, str]] = field(default_factory=list)  # of each column, by hash
+    n_bytes: list[int] = field(default_factory=list)  # of the text of each column's levels …
+    total_bytes: int = 0  # … and of all
 
     def __post_init__(self) -> None:
         self.found = [{} for _ in self.columns]
+        self.n_bytes = [0 for _ in self.columns]
 
     def hashes(self, column: int, levels: Sequence[str]) -> Hashes:
         """Return the hashes of different ``levels`` of a category, and remember them.
@@ -96,18 +103,36 @@ class LevelCollector:
         Raises
         ------
         InvalidDataError
-            The column has more than 100,000 levels, or two levels have one hash.
+            The column has more than 100,000 levels, the levels of all columns together have more
+            than 8 MB of text, or two levels have one hash.
         """
         hashes = level_hashes(levels)
         if not self.columns[column].has_levels:
             return hashes
         known = self.found[column]
         for key, level in zip(hashes.tolist(), levels, strict=True):
-            if known.setdefault(key, level) != level:
+            if key not in known:
+                known[key] = level
+                n_bytes = len(level.encode())
+                self.n_bytes[column] += n_bytes
+                self.total_bytes += n_bytes
+            elif known[key] != level:
                 raise _same_hash(self.columns[column], level, known[key])
-        if len(known) > MAX_LEVELS:
-            raise too_many_levels(self.columns[column])
+        if self.is_bounded:
+            self._require_room(column)
         return hashes
+
+    def _require_room(self, column: int) -> None:
+        if len(self.found[column]) > MAX_LEVELS:
+            raise _too_large(self.columns[column], f"more than {MAX_LEVELS:,} levels")
+        if self.total_bytes > self.max_bytes:
+            largest = max(range(len(self.n_bytes)), key=self.n_bytes.__getitem__)
+            most = f"{self.max_bytes / 2**20:g} MB"
+            raise _too_large(
+                self.columns[largest],
+                f"levels of {self.n_bytes[largest] / 2**20:.1f} MB of text, and those of all "
+                f"columns have more than {most}",
+            )
 
     def hashes_at(self, column: int, levels: Sequence[str], places: NDArray[np.intp]) -> Hashes:
         """Return the hash of each cell, which is at one of the ``places`` among ``levels``.
@@ -142,13 +167,11 @@ def merge_levels(
     return tuple(map(tuple, collector.lists()))
 
 
-def too_many_levels(column: TableColumn) -> InvalidDataError:
-    """Return the error for a column with more than 100,000 levels."""
-    name = column.name or "*"
+def _too_large(column: TableColumn, what: str) -> InvalidDataError:
+    setting = json.dumps({column.name or "*": "hash"}, ensure_ascii=False)
     return InvalidDataError(
-        f"{column.title} has more than {MAX_LEVELS:,} levels; set data.encode to "
-        f'{{"{name}": "hash"}}, which needs no list of them, or leave the column out with '
-        "data.columns.drop"
+        f"{column.title} has {what}; set data.encode to {setting}, which needs no list of them, or "
+        "leave the column out with data.columns.drop"
     )
 
 

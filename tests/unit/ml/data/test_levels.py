@@ -82,3 +82,19 @@ def test_too_many_levels_are_refused_by_name_and_hash_is_offered(
 def test_integers_beyond_all_floats_are_levels() -> None:
     large = "9" * 400
     assert level_of_text(large, are_numbers=True) == level_of_number(int(large)) == large
+
+
+def test_the_text_of_levels_is_bounded_and_the_column_with_most_of_it_is_named() -> None:
+    words = TableColumn("words", 5, "category", encode="one_hot")
+    collector = LevelCollector([CITY, words], max_bytes=1000)
+    collector.hashes(1, ["x" * 900])
+    with pytest.raises(InvalidDataError, match=r"column 6 .'words'. has levels of .* MB of text"):
+        collector.hashes(0, [f"city {number}" for number in range(20)])
+    with pytest.raises(InvalidDataError, match=r'words.*set data.encode to {"words": "hash"}'):
+        merge_levels([words], [[["y" * 2**20 * 8]], [["z"]]])
+
+
+def test_rows_to_predict_may_have_any_number_of_levels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(levels, "MAX_LEVELS", 10)
+    collector = LevelCollector([CITY], is_bounded=False, max_bytes=10)
+    assert len(collector.hashes(0, [f"city {number}" for number in range(99)])) == 99

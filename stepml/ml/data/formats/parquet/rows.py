@@ -59,7 +59,7 @@ class ParquetRows(RowSource):
         self._checks = RowChecks(layout, layout.feature_title)
         self._numbers = [each for each in layout.raw_columns if not each.is_category]
         self._categories = [each for each in layout.raw_columns if each.is_category]
-        self._collector = LevelCollector(self._categories)
+        self._collector = LevelCollector(self._categories, is_bounded=not layout.unlabelled)
 
     @property
     def skipped(self) -> Skipped:

@@ -50,7 +50,7 @@ class GeneralParser:
         self._numbers = [each for each in layout.raw_columns if not each.is_category]
         self._categories = [each for each in layout.raw_columns if each.is_category]
         self._cells = CellReader(layout.dialect)
-        self._collector = LevelCollector(self._categories)
+        self._collector = LevelCollector(self._categories, is_bounded=not layout.unlabelled)
         self._labels = None if layout.label_kind == "number" else LabelCodes(layout.label_kind)
         used = layout.kept_columns
         numbers = {each.column for each in self._numbers if each.kind == "number"}
