@@ -290,9 +290,8 @@ def _mean_row(moments: Moments, scale: Scale | None, n_rows: int) -> Floats:
 
 def _loss_of(store: JobStore, plan: TrainingPlan, parameters: Floats | None) -> float | None:
     """Return the loss on the validation rows, or None if it is unknown."""
-    if parameters is None:
-        return None
-    loss = evaluate(store, plan, parameters, _rows_before_training(plan)).loss
+    rows = _rows_before_training(plan)
+    loss = math.nan if parameters is None else evaluate(store, plan, parameters, rows).loss
     return loss if math.isfinite(loss) else None
 
 

@@ -68,7 +68,7 @@ class JobStore:
 
     @property
     def pipeline(self) -> Entry[Pipeline]:
-        """What became of the columns; jobs on other data than tables have none."""
+        """The fitted pipeline of a table; jobs on other data have none."""
         return document(self.storage, keys.pipeline(self.job_id), Pipeline)
 
     def begin(self, execution_arn: str, started_at: str, plan: PartitionPlan) -> PartitionPlan:

@@ -66,7 +66,7 @@ def check(
 ) -> None:
     """Check a job: all mistakes, and what it would take its data for.
 
-    At most 16 MB of the data are read. Nothing is written or started.
+    At most 16 MB of the data are read, but compressed objects whole. Nothing is written or started.
     """
     from stepml.cli.job_findings import findings_of
 

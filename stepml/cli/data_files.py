@@ -26,7 +26,7 @@ class Parcel:
 
 
 def parcel_of(paths: Sequence[Path], to: str | None) -> Parcel:
-    """Return what to send of ``paths``: files, folders and patterns.
+    """Return the files to send for ``paths``: files, folders and patterns.
 
     Parameters
     ----------

@@ -11,6 +11,7 @@ from stepml.cli.options import (
     AsJson,
     EndpointUrl,
     Local,
+    NoLabel,
     Profile,
     Region,
     StackName,
@@ -46,7 +47,7 @@ def show(
         str | None,
         typer.Option(metavar="NAME_OR_INDEX", help="The label's column. Default: the last."),
     ] = None,
-    no_label: Annotated[bool, typer.Option("--no-label", help="All columns are features.")] = False,
+    no_label: NoLabel = False,
     format: Annotated[  # noqa: A002 - the job's field
         Format | None,
         typer.Option(
@@ -76,7 +77,7 @@ def show(
 ) -> None:
     """Show what data would be taken for: columns, types, label, missing values, rows.
 
-    At most 16 MB are read. Nothing is written or started.
+    At most 16 MB are read, but compressed objects whole. Nothing is written or started.
     """
     from stepml.cli.data_places import place_of
     from stepml.cli.data_settings import data_with

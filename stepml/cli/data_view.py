@@ -1,4 +1,4 @@
-"""What data would be taken for, in words: `stepml data show`."""
+"""A job's understanding of data, in words: `stepml data show`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _WIDEST_NAME = 28
 
 @dataclass(frozen=True, slots=True)
 class DataView:
-    """What data would be taken for."""
+    """A job's understanding of data."""
 
     place: DataPlace
     plan: DataPlan
@@ -51,7 +51,7 @@ class DataView:
 
 
 def view_of(place: DataPlace, data: Data, n_rows: int) -> DataView:
-    """Return what the data at ``place`` would be taken for; ``n_rows`` of them are shown.
+    """Return a job's understanding of the data at ``place``; ``n_rows`` rows are shown.
 
     Raises
     ------

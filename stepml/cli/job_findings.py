@@ -30,7 +30,7 @@ from stepml.ml.job_trial import try_job
 
 @dataclass(slots=True)
 class JobFindings:
-    """What was found about a job."""
+    """The findings about a job."""
 
     mistakes: list[str] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)  # with the reason

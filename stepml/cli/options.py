@@ -19,6 +19,7 @@ WHERE = "Where"
 ENDPOINT_VARIABLE = "AWS_ENDPOINT_URL"
 LOCAL_VARIABLE = "STEPML_LOCAL"
 
+NoLabel = Annotated[bool, typer.Option("--no-label", help="All columns are features.")]
 Local = Annotated[
     bool,
     typer.Option(

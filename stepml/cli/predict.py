@@ -17,6 +17,7 @@ from stepml.cli.options import (
     AsJson,
     EndpointUrl,
     Local,
+    NoLabel,
     Profile,
     Region,
     StackName,
@@ -71,7 +72,7 @@ def predict(
         str | None,
         typer.Option(metavar="NAME_OR_INDEX", help="The label's column. Default: the job's."),
     ] = None,
-    no_label: Annotated[bool, typer.Option("--no-label", help="All columns are features.")] = False,
+    no_label: NoLabel = False,
     settings: Annotated[
         list[str] | None,
         typer.Option(

@@ -53,7 +53,7 @@ def scale(job_id: str) -> str:
 
 
 def pipeline(job_id: str) -> str:
-    """What became of the columns of a table."""
+    """The fitted pipeline of a table."""
     return f"jobs/{job_id}/pipeline.json"
 
 

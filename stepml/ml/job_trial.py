@@ -77,6 +77,8 @@ def try_job(
 ) -> JobTrial:
     """Try a job on its data, of which at most 16 MB are read; nothing is written.
 
+    Objects that are not cut, such as compressed ones, are read whole if they are not too large.
+
     Parameters
     ----------
     asked : JobSpec
