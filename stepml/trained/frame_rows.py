@@ -46,6 +46,8 @@ class FrameRows:
         The places among `Table.numbers` of the numbers with remainders.
     missing_words : sequence of str
         The job's own words for missing values.
+    has_words : bool, default True
+        Whether the usual words, such as "NA", are missing values where levels are expected.
     """
 
     def __init__(
@@ -56,6 +58,8 @@ class FrameRows:
         levels: Levels,
         fine: Sequence[int] = (),
         missing_words: Sequence[str] = (),
+        *,
+        has_words: bool = True,
     ) -> None:
         self._frame = frame
         self._cells = CellReader(Dialect(missing_words=tuple(missing_words)))
@@ -64,7 +68,7 @@ class FrameRows:
         pairs = list(zip(table.columns, places, strict=True))
         self._numbers = [pair for pair in pairs if not pair[0].is_category]
         self._categories = [
-            (place, _LevelReader(column, known, self._cells))
+            (place, _LevelReader(column, known, self._cells if has_words else None))
             for (column, place), known in zip(
                 (pair for pair in pairs if pair[0].is_category), levels, strict=True
             )
@@ -100,7 +104,7 @@ class FrameRows:
 class _LevelReader:
     """Turns the values of a category into hashes of levels, each different one once."""
 
-    def __init__(self, column: TableColumn, known: Sequence[str], cells: CellReader) -> None:
+    def __init__(self, column: TableColumn, known: Sequence[str], cells: CellReader | None) -> None:
         self._column = column
         self._cells = cells
         self._known = frozenset(known)
@@ -131,13 +135,17 @@ class _LevelReader:
             return str(value)
         if not isinstance(value, str):
             level = level_of_value(value)
-            return MISSING_LEVEL if self._cells.is_missing_text(level) else level
+            return MISSING_LEVEL if self._is_word(level) else level
         if value in self._known:
             return value
         text = value.strip()
-        if text not in self._known and self._cells.is_missing_text(text):
+        if text not in self._known and self._is_word(text):
             return MISSING_LEVEL
         return level_of_text(text, self._column.are_numbers)
+
+    def _is_word(self, text: str) -> bool:
+        """Return whether a text is a word for a missing value."""
+        return not text or (self._cells is not None and self._cells.is_missing_text(text))
 
     def _boolean(self, word: str) -> str:
         """Return a boolean as the training data spell it."""

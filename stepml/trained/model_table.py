@@ -100,8 +100,15 @@ class ModelTable:
             frame = _Array(X, self)
         places = places_of(frame.names, self.column_names, self._others)
         require_width(len(places), len(self.columns))
-        words = self.pipeline.missing_words
-        rows = FrameRows(frame, places, self.table, self.levels, self.fine, words)
+        rows = FrameRows(
+            frame,
+            places,
+            self.table,
+            self.levels,
+            self.fine,
+            self.pipeline.missing_words,
+            has_words=self.pipeline.has_words,
+        )
         return len(rows), rows.read
 
     def _sparse(self, rows: RawRows) -> CsrMatrix:

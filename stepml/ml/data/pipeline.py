@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from stepml.job.data import Data
+from stepml.job.formats import FORMATS
 from stepml.ml.data.encoding import Encoder
 from stepml.ml.data.formats.text.spelling import plain_words
 from stepml.ml.data.layout import Layout
@@ -79,6 +80,8 @@ class Pipeline(msgspec.Struct, frozen=True, omit_defaults=True):
         categories.
     missing_words : tuple of str
         The job's own words for missing values; numbers have a decimal point.
+    has_words : bool
+        Whether text such as "NA" is a missing value, as in files of text; in Parquet it is a level.
     """
 
     version: int
@@ -88,6 +91,7 @@ class Pipeline(msgspec.Struct, frozen=True, omit_defaults=True):
     unknown_levels: str = "ignore"
     fine: tuple[int, ...] = ()
     missing_words: tuple[str, ...] = ()
+    has_words: bool = True
 
     @classmethod
     def of(cls, manifest: Manifest, scale: Scale | None, data: Data) -> Self:
@@ -117,6 +121,7 @@ class Pipeline(msgspec.Struct, frozen=True, omit_defaults=True):
             table.unknown_levels,
             layout.fine,
             plain_words(layout.dialect),
+            FORMATS[layout.format].is_text,
         )
 
     @classmethod

@@ -520,3 +520,24 @@ def test_words_for_missing_values_are_missing_in_frames_as_in_files(
         assert np.allclose(found, expected, atol=1e-6)
     gaps = frame.replace({-999: np.nan, "unknown": None})
     assert np.array_equal(model.predict_proba(gaps), model.predict_proba(frame))
+
+
+@pytest.mark.parametrize("encode", ["hash", "one_hot"])
+def test_a_word_for_missing_values_is_a_level_in_parquet(encode: str, tmp_path: Path) -> None:
+    frame = people()[["age", "tag", "label"]]
+    frame.loc[::3, "tag"] = "NA"
+    data = {"label": "label", "encode": encode} | ({"hash_width": 16} if encode == "hash" else {})
+    path = tmp_path / "rows.parquet"
+    frame.to_parquet(path, index=False)
+    job = job_on(path.read_bytes(), path.name, data=data, model={"name": "logistic_regression"})
+    run(job)
+    folder = save_model(job, tmp_path)
+
+    result = CliRunner().invoke(app, ["predict", str(folder), str(path)])
+
+    assert result.exit_code == 0, result.output
+    expected = pd.read_csv(io.StringIO(result.stdout))["probability_yes"]
+    found = model_of(job).predict_proba(frame)[:, 1]
+    assert np.allclose(found, expected, atol=1e-6)
+    missing = model_of(job).predict_proba(frame.assign(tag=None))[:, 1]
+    assert not np.allclose(found[::3], missing[::3], atol=1e-3)
