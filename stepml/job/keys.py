@@ -72,6 +72,11 @@ def epoch_report(job_id: str, epoch: int) -> str:
     return f"{epochs_prefix(job_id)}{epoch:06d}/report.json"
 
 
+def ranks(job_id: str, epoch: int) -> str:
+    """The times and traffic of each function in an epoch, one JSON object a line."""
+    return f"{epochs_prefix(job_id)}{epoch:06d}/ranks.jsonl"
+
+
 def merged_epoch(job_id: str, epoch: int) -> str:
     """The end of an epoch whose model is evaluated apart."""
     return f"{epochs_prefix(job_id)}{epoch:06d}/merged.json"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct, field
 
 from stepml.job.measures import LOSS
+from stepml.job.parts import FunctionTimes
 from stepml.job.spec import JobSpec
 from stepml.job.spec_base import Label
 from stepml.job.tasks import Decision, Event
@@ -46,6 +47,13 @@ class EpochReport(Event, frozen=True, kw_only=True):
     # Likewise: the fall of the objective in sight, relative to the objective.
     objective_fall: float | None = None
     objective_fall_tolerance: float | None = None
+    # Where time and money went. Each function, unless there are more than `MOST_RANKS_LISTED`
+    # ranks: `ranks.jsonl` of the epoch has all of them. Reports of earlier versions have none.
+    functions: list[FunctionTimes] = field(default_factory=list)
+    # Seconds of the ranks by part (with start), at `stepml.job.parts.QUANTILES`.
+    quantiles: dict[str, list[float]] = field(default_factory=dict)
+    communication_share: float | None = None  # of the ranks' time after their start, 0 to 1
+    costs: dict[str, float] = field(default_factory=dict)  # US dollars by kind, in all `cost_usd`
 
 
 class JobWarning(Event, frozen=True, kw_only=True):

@@ -1,0 +1,70 @@
+"""Where the time of a function goes in an epoch, and its requests to services.
+
+The share of communication is that of Jiang et al. (SIGMOD 2021, section 5): the time that ranks
+spend on exchanging, out of all their time once they have started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+from msgspec import Struct, field
+from msgspec.structs import astuple
+
+MOST_RANKS_LISTED = 40  # in a report of an epoch; of more ranks it has quantiles
+QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
+COMMUNICATION = ("encode", "wait", "transfer", "merge")
+Role = Literal["rank", "merger", "reducer"]
+
+
+class Parts(Struct, frozen=True, omit_defaults=True):
+    """The seconds of a function by what it did; they add up to its time after its start."""
+
+    load: float = 0.0  # plan, state and shard, from the durable store; the user's own code
+    compute: float = 0.0  # gradients, steps, evaluation
+    encode: float = 0.0  # arrays to messages and back, checksums
+    wait: float = 0.0  # for peers
+    transfer: float = 0.0  # values to and from the channel, and durable results
+    merge: float = 0.0  # additions of contributions
+    snapshot: float = 0.0  # progress that is saved for a next call
+    other: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """All of them together."""
+        return sum(astuple(self))
+
+    @property
+    def communication_s(self) -> float:
+        """Those on exchanging with other ranks."""
+        return sum(getattr(self, name) for name in COMMUNICATION)
+
+
+class Traffic(Struct, frozen=True, omit_defaults=True):
+    """Requests of a function to a service."""
+
+    requests: int = 0
+    sent_bytes: int = 0  # of values, without keys and protocol
+    received_bytes: int = 0
+
+
+class FunctionTimes(Struct, frozen=True, omit_defaults=True):
+    """One function in an epoch: a rank, a merger of a chunk, or the reducer."""
+
+    role: Role
+    index: int  # rank or chunk; 0 for the reducer
+    start: float  # seconds from the start of the epoch's attempt to the first line of the handler
+    parts: Parts
+    is_cold: bool = False  # a sandbox was started for it
+    init: float = 0.0  # seconds of `start` in which this sandbox loaded its code
+    calls: int = 1  # of its Task: retries follow pauses, crashes and throttling
+    cost_usd: float = 0.0  # estimated
+    traffic: dict[str, Traffic] = field(default_factory=dict)  # by service: s3, redis, …
+
+
+def communication_share(ranks: Iterable[Parts]) -> float:
+    """Return the share of communication in the ranks' time after their start; 0 without any."""
+    known = list(ranks)
+    seconds = sum(each.seconds for each in known)
+    return sum(each.communication_s for each in known) / seconds if seconds else 0.0
