@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 from lambdas.attempts.costs import Invocation, epoch_usd, final_usd
 from lambdas.attempts.stragglers import attempt_seconds, find_stragglers
@@ -103,7 +104,7 @@ def _spent(
     return replace(spent, final_usd=final_usd(task.epoch))
 
 
-def _residual_fields(residuals: Residuals | None) -> dict[str, float | None]:
+def _residual_fields(residuals: Residuals | None) -> dict[str, Any]:
     if residuals is None:
         return {}
     return {

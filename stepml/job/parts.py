@@ -14,7 +14,6 @@ from msgspec.structs import astuple
 
 MOST_RANKS_LISTED = 40  # in a report of an epoch; of more ranks it has quantiles
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
-COMMUNICATION = ("encode", "wait", "transfer", "merge")
 Role = Literal["rank", "merger", "reducer"]
 
 
@@ -33,12 +32,12 @@ class Parts(Struct, frozen=True, omit_defaults=True):
     @property
     def seconds(self) -> float:
         """All of them together."""
-        return sum(astuple(self))
+        return float(sum(astuple(self)))
 
     @property
     def communication_s(self) -> float:
-        """Those on exchanging with other ranks."""
-        return sum(getattr(self, name) for name in COMMUNICATION)
+        """Those for the exchange with other ranks."""
+        return self.encode + self.wait + self.transfer + self.merge
 
 
 class Traffic(Struct, frozen=True, omit_defaults=True):
