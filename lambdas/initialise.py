@@ -203,8 +203,8 @@ def _paced(
     unit = _label_unit(store, partition, spec, lambda: sample().y)
     if "convex" in spec.model.traits:
         spec = with_start(spec, draft.model(), lambda: sample().X, draft.training_rows)
-    spec = with_pace(with_penalty(spec, draft.training_rows), draft.shard_rows, most_rows)
-    return _plan_of(partition, spec, manifest, unit)
+    spec = with_penalty(spec, draft.training_rows, has_levels=manifest.has_levels)
+    return _plan_of(partition, with_pace(spec, draft.shard_rows, most_rows), manifest, unit)
 
 
 def _publish_start(

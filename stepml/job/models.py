@@ -112,11 +112,11 @@ class LinearRegression(
 
     traits: ClassVar[tuple[Trait, ...]] = ("gradient", "convex", "squares")
     metrics: ClassVar[tuple[str, ...]] = ("rmse", "mae", "r2")
-    open_fields: ClassVar[tuple[str, ...]] = ("scale_labels",)
+    open_fields: ClassVar[tuple[str, ...]] = ("l2", "scale_labels")
     remedies: ClassVar[tuple[str, ...]] = ("set model.scale_labels",)
 
     l1: Penalty = 0.0
-    l2: Penalty = 0.0
+    l2: OpenPenalty = None
     scale_labels: Annotated[
         bool | None,
         Meta(

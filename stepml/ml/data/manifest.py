@@ -94,6 +94,14 @@ class Manifest:
         return None if encoder is None else bool(encoder.are_scaled().any())
 
     @property
+    def has_levels(self) -> bool:
+        """Whether the levels of a category have features of their own."""
+        table = self.layout.table
+        return table is not None and any(
+            each.encode in ("one_hot", "hash") for each in table.columns
+        )
+
+    @property
     def can_be_sparse(self) -> bool:
         """Whether shards may store pairs of index and value."""
         return self.layout.is_sparse or self.layout.table is not None

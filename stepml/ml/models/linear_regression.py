@@ -39,7 +39,7 @@ class LinearRegression(LinearModel):
 
     @classmethod
     def from_spec(cls, spec: specs.LinearRegression, facts: DataFacts) -> LinearRegression:
-        return cls(facts.n_features, l1=spec.l1, l2=spec.l2, unit=facts.label_unit)
+        return cls(facts.n_features, l1=spec.l1, l2=spec.l2_factor, unit=facts.label_unit)
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any]) -> LinearRegression:

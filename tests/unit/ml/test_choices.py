@@ -526,6 +526,20 @@ def test_classes_that_can_be_separated_have_a_penalty(
     assert with_penalty(job, 400).model.l2_factor == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        (models.LinearRegression(), 1 / 400),
+        (models.LinearRegression(l2=0.0), 0.0),
+        (models.LinearRegression(l1=0.1), 0.0),
+        (models.Svm(), 1e-4),
+    ],
+)
+def test_least_squares_of_levels_have_a_penalty(model: models.Model, expected: float) -> None:
+    job = JobSpec(data=CSV, model=model, algorithm=algorithms.Admm())
+    assert with_penalty(job, 400, has_levels=True).model.l2_factor == pytest.approx(expected)
+
+
 def test_asynchronous_ranks_share_the_rate() -> None:
     X, y = cancer()
     together, apart = (
