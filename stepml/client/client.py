@@ -33,6 +33,7 @@ from stepml.client.transfers import Upload
 from stepml.job import keys
 from stepml.job.job_files import checked_job
 from stepml.job.reports import DatasetFacts, EpochReport, JobReport
+from stepml.job.spec import JobSpec
 
 if TYPE_CHECKING:
     from stepml.packaging.user_code import PackedCode
@@ -199,7 +200,20 @@ class Client:
 
     def epochs(self, execution: Execution) -> list[EpochAttempt]:
         """Return every attempt at every epoch so far."""
-        return epochs.attempts(self.connection, self.stack, self.describe(execution))
+        return self.attempts_at(self.describe(execution))
+
+    def attempts_at(
+        self, state: ExecutionState, final: JobReport | None = None
+    ) -> list[EpochAttempt]:
+        """Return every attempt at every epoch of a job in this state.
+
+        ``final`` is its final report, if that is known already.
+        """
+        return epochs.attempts(self.connection, self.stack, state, final)
+
+    def planned(self, execution: Execution) -> JobSpec | None:
+        """Return the job with all that has been chosen so far, or None before it is planned."""
+        return epochs.planned_job(self.connection, self.stack, execution.name)
 
     def jobs(self, limit: int = 20, status: str | None = None) -> list[JobSummary]:
         """Return the newest ``limit`` jobs, newest first.

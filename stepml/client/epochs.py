@@ -16,7 +16,8 @@ from stepml.client.failures import Failure, first_failure
 from stepml.client.objects import find_document, is_there
 from stepml.client.stack import Stack
 from stepml.job import keys
-from stepml.job.reports import DatasetFacts, EpochReport, JobReport, PlannedData
+from stepml.job.reports import DatasetFacts, EpochReport, JobReport, PlannedData, PlannedJob
+from stepml.job.spec import JobSpec
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions.type_defs import ExecutionListItemTypeDef
@@ -27,15 +28,21 @@ READERS = 8  # boto3 keeps ten connections
 EXECUTIONS_PAGE = 1000  # the limit of AWS
 
 
-def attempts(connection: Connection, stack: Stack, job: ExecutionState) -> list[EpochAttempt]:
-    """Return every attempt at every epoch in the order of their start, with reports."""
+def attempts(
+    connection: Connection, stack: Stack, job: ExecutionState, final: JobReport | None = None
+) -> list[EpochAttempt]:
+    """Return every attempt at every epoch in the order of their start, with reports.
+
+    ``final`` is the job's final report, if that is known already.
+    """
     name = job.execution.name
     found = _numbered(
         attempt
         for item in executions_since(connection, stack.epoch_arn, job)
         if (attempt := _attempt(name, item)) is not None
     )
-    reports = _reports(connection, stack, name, {attempt.epoch for attempt in found})
+    final = final or job_report(connection, stack, name)
+    reports = _reports(connection, stack, name, {attempt.epoch for attempt in found}, final)
     failures = _failures(connection, stack, name, found)
     return [
         replace(
@@ -74,6 +81,15 @@ def dataset_facts(connection: Connection, stack: Stack, job_id: str) -> DatasetF
     key, what = keys.training_plan(job_id), f"the training plan of {job_id}"
     plan = find_document(connection, stack.bucket, key, PlannedData, what)
     return None if plan is None else plan.about
+
+
+def planned_job(connection: Connection, stack: Stack, job_id: str) -> JobSpec | None:
+    """Return a job with all that has been chosen so far, or None before it is planned."""
+    for key in (keys.training_plan(job_id), keys.partition_plan(job_id)):
+        plan = find_document(connection, stack.bucket, key, PlannedJob, f"the plan of {job_id}")
+        if plan is not None:
+            return plan.spec
+    return None
 
 
 def finished_epochs(connection: Connection, stack: Stack, job_id: str) -> int:
@@ -144,9 +160,12 @@ def _numbered(found: Iterable[EpochAttempt]) -> list[EpochAttempt]:
 
 
 def _reports(
-    connection: Connection, stack: Stack, job_id: str, epochs: Iterable[int]
+    connection: Connection,
+    stack: Stack,
+    job_id: str,
+    epochs: Iterable[int],
+    final: JobReport | None,
 ) -> dict[int, EpochReport]:
-    final = job_report(connection, stack, job_id)
     if final is not None:
         return {report.epoch: report for report in final.history}
     with ThreadPoolExecutor(READERS) as pool:

@@ -14,12 +14,10 @@ from stepml.client import epochs, executions
 from stepml.client.connection import Connection, translated
 from stepml.client.continuations import job_name
 from stepml.client.errors import ReportUnreadableError
-from stepml.client.objects import find_document
 from stepml.client.stack import Stack
-from stepml.job import keys
 from stepml.job.errors import InvalidJobError
 from stepml.job.parse import parse_job
-from stepml.job.reports import EpochReport, PlannedJob, total_cost_usd
+from stepml.job.reports import EpochReport, total_cost_usd
 from stepml.job.spec import JobSpec
 
 if TYPE_CHECKING:
@@ -100,10 +98,8 @@ def _result(
 
 def _spec(connection: Connection, stack: Stack, name: str) -> JobSpec | None:
     """Return a job with all that has been chosen so far, or None if it is invalid."""
-    for key in (keys.training_plan(name), keys.partition_plan(name)):
-        plan = find_document(connection, stack.bucket, key, PlannedJob, f"the plan of {name}")
-        if plan is not None:
-            return plan.spec
+    if (planned := epochs.planned_job(connection, stack, name)) is not None:
+        return planned
     with suppress(InvalidJobError):
         execution = executions.named_execution(stack, name)
         return parse_job(executions.describe(connection, stack.name, execution).job)

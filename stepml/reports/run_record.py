@@ -1,0 +1,221 @@
+"""Everything that is known of one run: the source of tables, plots and reports.
+
+A record comes from the stack in which the job ran, or from the directory to which its results were
+downloaded. A directory has ``report.json`` of a job with a model, and ``run.json``, this record
+without the parts that ``report.json`` has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from stepml.client.execution import RUNNING, SUCCEEDED, EpochAttempt, ExecutionState
+from stepml.client.failures import Failure
+from stepml.client.objects import read_document
+from stepml.job.documents import encode
+from stepml.job.errors import InvalidJobError, StepMLError
+from stepml.job.parse import parse_job
+from stepml.job.reports import DatasetFacts, EpochReport, JobReport, total_cost_usd
+from stepml.job.spec import JobSpec
+
+if TYPE_CHECKING:
+    from stepml.client import Client, Execution
+
+REPORT_FILE = "report.json"
+RECORD_FILE = "run.json"
+T = TypeVar("T")
+
+
+class RunNotFoundError(StepMLError, LookupError):
+    """A directory has no results of a run."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One run as far as it has come; its epochs and their attempts in the order of their start."""
+
+    job_id: str
+    status: str  # of its execution, as AWS names it
+    started_at: datetime | None = None  # None: unknown, from a directory without ``run.json``
+    ended_at: datetime | None = None  # None while it runs, or unknown
+    job: str = ""  # as it was started, a JSON text
+    spec: JobSpec | None = None  # with all that has been chosen so far; None: no valid job
+    attempts: list[EpochAttempt] = field(default_factory=list)
+    final: JobReport | None = None  # of a job with a model
+    dataset: DatasetFacts | None = None  # None before the data are known
+    failure: Failure | None = None  # that ended the job
+    environment: dict[str, str] = field(default_factory=dict)  # of the deployment, by name
+    is_local: bool = False  # on the local AWS
+
+    @property
+    def epochs(self) -> list[EpochReport]:
+        """The reports of all finished epochs, each once, in their order."""
+        if self.final is not None:
+            return self.final.history
+        found = {each.epoch: each.report for each in self.attempts if each.report is not None}
+        return [found[epoch] for epoch in sorted(found)]
+
+    @property
+    def model_report(self) -> EpochReport | None:
+        """The report of the epoch whose model is kept; without a model, of the last epoch."""
+        epochs = self.epochs
+        kept = self.final.model_epoch if self.final is not None else 0
+        return next((each for each in epochs if each.epoch == kept), epochs[-1] if epochs else None)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the job goes on."""
+        return self.status in RUNNING
+
+    @property
+    def failed_attempts(self) -> list[EpochAttempt]:
+        """The attempts at epochs that failed, with their failures."""
+        return [each for each in self.attempts if each.failure is not None]
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds from start to end, or until now while it runs; None if unknown."""
+        if self.final is not None:
+            return self.final.seconds
+        if self.started_at is None:
+            return None
+        return ((self.ended_at or datetime.now(UTC)) - self.started_at).total_seconds()
+
+    @property
+    def cost_usd(self) -> float | None:
+        """Estimated US dollars so far; None before the first epoch has ended."""
+        if self.final is not None:
+            return total_cost_usd(self.final)
+        epochs = self.epochs
+        return epochs[-1].total_cost_usd if epochs else None
+
+    @property
+    def communication_share(self) -> float | None:
+        """The ranks' share of communication over all epochs, by their length; None if unknown."""
+        known = [
+            (each.communication_share, each.seconds)
+            for each in self.epochs
+            if each.communication_share is not None
+        ]
+        seconds = sum(length for _, length in known)
+        return sum(share * length for share, length in known) / seconds if seconds else None
+
+    @classmethod
+    def of_job(cls, client: Client, execution: Execution, final: JobReport | None = None) -> Self:
+        """Return the record of a job of a stack.
+
+        Parameters
+        ----------
+        final : JobReport, optional
+            Its final report, if that is known already.
+
+        Raises
+        ------
+        ExecutionNotFoundError
+            There is no such job.
+        ReportUnreadableError
+            A report is damaged, or of another version of StepML.
+        """
+        state = client.describe(execution)
+        if final is None and state.ended:
+            final = client.report(execution)
+        return cls(
+            job_id=execution.name,
+            status=state.status,
+            started_at=state.started_at,
+            ended_at=state.ended_at,
+            job=state.job,
+            spec=final.spec if final is not None else _planned(client, state),
+            attempts=client.attempts_at(state, final),
+            final=final,
+            dataset=final.dataset if final is not None else client.dataset_facts(execution),
+            failure=client.failure_of(state),
+            environment=_environment(client, final),
+            is_local=client.connection.is_local,
+        )
+
+    @classmethod
+    def of_directory(cls, directory: Path) -> Self:
+        """Return the record of a run whose results were downloaded to ``directory``.
+
+        Raises
+        ------
+        RunNotFoundError
+            It has neither ``run.json`` nor ``report.json``.
+        ReportUnreadableError
+            One of them is damaged, or of another version of StepML.
+        """
+        final = _read(directory / REPORT_FILE, JobReport)
+        record = _read(directory / RECORD_FILE, cls)
+        if record is not None:
+            return record if final is None else record._with(final)
+        if final is None:
+            raise RunNotFoundError(
+                f"{directory} has no results of a run: neither {RECORD_FILE} nor {REPORT_FILE}"
+            )
+        return cls(
+            job_id=final.job_id,
+            status=SUCCEEDED,
+            spec=final.spec,
+            final=final,
+            dataset=final.dataset,
+            environment={**final.versions, **final.kernels},
+        )
+
+    def write(self, directory: Path) -> Path:
+        """Write ``run.json`` to a directory, and return its path.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written.
+        """
+        directory.mkdir(parents=True, exist_ok=True)
+        path = directory / RECORD_FILE
+        path.write_bytes(encode(self if self.final is None else self._without_final()))
+        return path
+
+    def _without_final(self) -> Self:
+        attempts = [replace(each, report=None) for each in self.attempts]
+        return replace(self, final=None, dataset=None, attempts=attempts)
+
+    def _with(self, final: JobReport) -> Self:
+        reports = {each.epoch: each for each in final.history}
+        attempts = [
+            replace(each, report=reports.get(each.epoch)) if each.status == SUCCEEDED else each
+            for each in self.attempts
+        ]
+        return replace(self, final=final, dataset=final.dataset, attempts=attempts)
+
+
+def _planned(client: Client, state: ExecutionState) -> JobSpec | None:
+    spec = client.planned(state.execution)
+    if spec is None:
+        with suppress(InvalidJobError):
+            spec = parse_job(state.job)
+    return spec
+
+
+def _environment(client: Client, final: JobReport | None) -> dict[str, str]:
+    known: Mapping[str, str] = {} if final is None else {**final.versions, **final.kernels}
+    region = client.connection.session.region_name
+    memory = client.stack.parameters.get("ExecutorMemory", "")
+    return {
+        **known,
+        "stack": client.stack.name,
+        **({"region": region} if region and not client.connection.is_local else {}),
+        **({"memory_mb": memory} if memory else {}),
+    }
+
+
+def _read(path: Path, kind: type[T]) -> T | None:
+    try:
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return read_document(content, kind, path.name, str(path))
