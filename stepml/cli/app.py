@@ -65,7 +65,8 @@ doctor.add_to(app)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(data.app, name="data")
 app.add_typer(local.app, name="local")
-app.add_typer(parameter_server.app, name="ps")
+app.add_typer(parameter_server.app, name="server")
+app.add_typer(parameter_server.app, name="ps", hidden=True, cls=parameter_server.EarlierName)
 
 
 def run() -> int:

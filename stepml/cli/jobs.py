@@ -26,7 +26,7 @@ from stepml.client.stack import DEFAULT_STACK
 from stepml.job.spec_base import tag
 
 if TYPE_CHECKING:
-    from stepml.client import Client
+    from stepml.client import Client, Execution
     from stepml.client.listing import JobSummary
     from stepml.client.stored import Stored
     from stepml.job.spec import JobSpec
@@ -89,7 +89,10 @@ def jobs(
     epilog=f"{LOOKING_EXIT_CODES}\n\nExample: stepml jobs rm covertype-20260102-101500 --local"
 )
 def rm(
-    names: Annotated[list[str], typer.Argument(metavar="NAME", help="The jobs' names.")],
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN", help="The jobs' names or ARNs; latest is the newest job."),
+    ],
     yes: Yes = False,
     local: Local = False,
     endpoint_url: EndpointUrl = None,
@@ -103,14 +106,13 @@ def rm(
     Data sets stay, and so do the executions in Step Functions, so the names stay taken.
     """
     client = Target.chosen(local, endpoint_url, stack, profile, region).client()
-    found = [_left_by(client, name) for name in dict.fromkeys(names)]
+    found = [_left_by(client, job) for job in dict.fromkeys(map(client.execution, names))]
     loss = "models, reports and states are lost, and the jobs can no longer be retried or resumed"
     delete_all(client, found, loss, yes, Output(as_json))
 
 
-def _left_by(client: Client, name: str) -> Stored:
+def _left_by(client: Client, job: Execution) -> Stored:
     """Return the objects of a job that has ended, or refuse."""
-    job = client.execution(name)
     found = client.left_by(job)
     try:
         ended = client.describe(job).ended
@@ -119,9 +121,9 @@ def _left_by(client: Client, name: str) -> Stored:
             raise
     else:
         if not ended:
-            raise BadInputError(f"{name} is running; stop it first: stepml stop {name}")
+            raise BadInputError(f"{job.name} is running; stop it first: stepml stop {job.name}")
         if not found.n_objects:
-            raise BadInputError(f"{name} has left nothing in the bucket")
+            raise BadInputError(f"{job.name} has left nothing in the bucket")
     return found
 
 

@@ -24,7 +24,9 @@ from stepml.cli.options import Target
 from stepml.cli.output import Output
 from stepml.cli.run import RESULTS
 from stepml.client.errors import AccessError
+from stepml.client.execution import SUCCEEDED
 from stepml.job.errors import StepMLError
+from stepml.job.names import LATEST
 
 if TYPE_CHECKING:
     from stepml.trained_model import TrainedModel
@@ -34,7 +36,11 @@ _RUN_NAME = re.compile(r"[0-9A-Za-z_-]+")
 
 ModelPlace = Annotated[
     str,
-    typer.Argument(metavar="MODEL", help="runs/NAME, s3://BUCKET/jobs/NAME, or a run's name."),
+    typer.Argument(
+        metavar="MODEL",
+        help="runs/NAME, s3://BUCKET/jobs/NAME, or a run's name; latest is that of the newest job "
+        "that has one.",
+    ),
 ]
 Code = Annotated[
     Path | None,
@@ -89,6 +95,8 @@ def _place(model: str, target: Target) -> str:
     """Return the path or URI of the model: a run's name is looked up here, then in the stack."""
     if Path(model).exists() or not _RUN_NAME.fullmatch(model):
         return model
+    if model == LATEST:
+        model = target.client().latest(SUCCEEDED).name
     here = RESULTS / model
     if here.exists():
         return str(here)

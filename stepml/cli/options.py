@@ -55,7 +55,10 @@ StackName = Annotated[
     typer.Option("--stack", metavar="NAME", help="The deployed stack.", rich_help_panel=WHERE),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
-ExecutionName = Annotated[str, typer.Argument(metavar="EXECUTION", help="The job's name or ARN.")]
+ExecutionName = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="The job's name or ARN; latest is the newest job."),
+]
 
 
 @dataclass(frozen=True, slots=True)

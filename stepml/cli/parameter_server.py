@@ -1,4 +1,4 @@
-"""``stepml ps``: the parameter server, a process on a VM or on this machine."""
+"""``stepml server``: the parameter server, a process on a VM or on this machine."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from stepml.cli.errors import (
     BAD_INPUT,
@@ -30,7 +31,7 @@ TOKEN_VARIABLE = "STEPML_PARAMETER_SERVER_TOKEN"  # noqa: S105 — its name
 app = typer.Typer(
     help="The parameter server: run it, show its state, make its secret.",
     no_args_is_help=True,
-    epilog="Example: stepml ps status --local",
+    epilog="Example: stepml server status --local",
 )
 
 
@@ -39,11 +40,19 @@ def parameter_server() -> None:
     """Run the server of the channel parameter_server, or show its state."""
 
 
+class EarlierName(TyperGroup):
+    """The commands under their earlier name, ``stepml ps``."""
+
+    def invoke(self, ctx: Any) -> Any:
+        Output(as_json="--json" in ctx.args).complaint("stepml ps is now: stepml server")
+        return super().invoke(ctx)
+
+
 @app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-    epilog="All flags: stepml ps up -- --help. Each has an environment variable, such as "
+    epilog="All flags: stepml server up -- --help. Each has an environment variable, such as "
     "STEPML_PS_MEMORY_MB.\n\n"
-    "Example: STEPML_PS_TOKEN=$(openssl rand -hex 16) stepml ps up --plain-loopback "
+    "Example: STEPML_PS_TOKEN=$(openssl rand -hex 16) stepml server up --plain-loopback "
     "--listen 127.0.0.1:7070",
 )
 def up(context: typer.Context) -> None:
@@ -61,7 +70,7 @@ def up(context: typer.Context) -> None:
 @app.command(
     epilog=f"The address is URL, else {URL_VARIABLE}, with the token in {TOKEN_VARIABLE}; or use "
     "--local.\n\n"
-    "Exit codes: 0 it answers, 2 bad input, 3 it does not.\n\nExample: stepml ps status --local"
+    "Exit codes: 0 it answers, 2 bad input, 3 it does not.\n\nExample: stepml server status --local"
 )
 def status(
     url: Annotated[str | None, typer.Argument(metavar="[URL]", show_default=False)] = None,
@@ -98,7 +107,7 @@ def status(
 
 @app.command(
     epilog="Store it in Secrets Manager; templates/parameter_server.yaml and template.yaml have a "
-    "parameter for its ARN.\n\nExample: stepml ps secret --host 10.0.1.10 > secret.json"
+    "parameter for its ARN.\n\nExample: stepml server secret --host 10.0.1.10 > secret.json"
 )
 def secret(
     host: Annotated[

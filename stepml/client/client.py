@@ -32,6 +32,7 @@ from stepml.client.stored import Stored
 from stepml.client.transfers import Upload
 from stepml.job import keys
 from stepml.job.job_files import checked_job
+from stepml.job.names import LATEST
 from stepml.job.reports import DatasetFacts, EpochReport, JobReport
 from stepml.job.spec import JobSpec
 
@@ -79,12 +80,26 @@ class Client:
     def execution(self, name_or_arn: str) -> Execution:
         """Return the execution with this name or ARN, without checking that it exists.
 
+        ``latest`` is the newest job of the stack.
+
         Raises
         ------
         ExecutionNotFoundError
-            It cannot be a job of this stack.
+            It cannot be a job of this stack, or the stack has no job yet.
         """
+        if name_or_arn == LATEST:
+            return self.latest()
         return executions.named_execution(self.stack, name_or_arn)
+
+    def latest(self, status: str | None = None) -> Execution:
+        """Return the newest job, or the newest one with this status: see `jobs`.
+
+        Raises
+        ------
+        ExecutionNotFoundError
+            There is none.
+        """
+        return listing.latest_job(self.connection, self.stack, status)
 
     def describe(self, execution: Execution) -> ExecutionState:
         """Return the state of the execution.

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from stepml.client import epochs, executions
 from stepml.client.connection import Connection, translated
 from stepml.client.continuations import job_name
-from stepml.client.errors import ReportUnreadableError
+from stepml.client.errors import ExecutionNotFoundError, ReportUnreadableError
+from stepml.client.execution import Execution
 from stepml.client.stack import Stack
 from stepml.job.errors import InvalidJobError
 from stepml.job.parse import parse_job
@@ -50,6 +51,17 @@ def list_jobs(
     found = islice(_executions(connection, stack, status), limit)
     with ThreadPoolExecutor(epochs.READERS) as pool:
         return list(pool.map(lambda item: _summary(connection, stack, item), found))
+
+
+def latest_job(connection: Connection, stack: Stack, status: str | None = None) -> Execution:
+    """Return the newest job, of one status if it is given, or raise `ExecutionNotFoundError`."""
+    for item in _executions(connection, stack, status):
+        return Execution(item["name"], item["executionArn"])
+    which = "" if status is None else f" that has {status.lower()}"
+    raise ExecutionNotFoundError(
+        f"the stack {stack.name!r} at {connection.place} has no job{which} yet; start one: "
+        "stepml run JOB.json"
+    )
 
 
 def _executions(

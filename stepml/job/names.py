@@ -7,6 +7,7 @@ import re
 from stepml.job.errors import InvalidJobError
 
 MAX_NAME = 80  # characters in the name of a Step Functions execution
+LATEST = "latest"  # stands for the newest job
 MAX_STEM = 40  # of these, the most that come from the name of the job's file
 _ALLOWED = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_-]*")
 # Each epoch is a child execution named <job id>-e<epoch>-r<redrives>-t<retries> (train.asl.json);
@@ -22,8 +23,10 @@ def check_job_id(job_id: str, max_epochs: int) -> str:
     ------
     InvalidJobError
         It has other characters than letters, digits, ``-`` and ``_``, or begins with ``-``, or
-        leaves no room for the suffix of its epochs' names, or ends like one.
+        leaves no room for the suffix of its epochs' names, or ends like one; or it is ``latest``.
     """
+    if job_id == LATEST:
+        raise InvalidJobError(f"run name: {LATEST!r} stands for the newest job; choose another one")
     if not _ALLOWED.fullmatch(job_id):
         raise InvalidJobError(
             "run name: expected letters, digits, '-' and '_' only, not beginning with '-', "

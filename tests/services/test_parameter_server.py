@@ -408,7 +408,7 @@ def stepml(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 
 def test_a_secret_has_what_a_server_and_its_clients_need(tmp_path: Path) -> None:
     secret = json.loads(
-        stepml("ps", "secret", "--host", "127.0.0.1", "--host", "ps.internal").stdout
+        stepml("server", "secret", "--host", "127.0.0.1", "--host", "ps.internal").stdout
     )
     for name in ("certificate", "key"):
         (tmp_path / name).write_text(secret[name])
@@ -427,7 +427,7 @@ def test_a_secret_has_what_a_server_and_its_clients_need(tmp_path: Path) -> None
         with open_client(running.url("thrift"), trusting) as client:
             incarnation = client.ping().incarnation
         seen = stepml(
-            *("ps", "status", running.url("thrift"), "--json"),
+            *("server", "status", running.url("thrift"), "--json"),
             STEPML_PARAMETER_SERVER_TOKEN=secret["token"],
             STEPML_PARAMETER_SERVER_CA=secret["certificate"],
         )
@@ -437,7 +437,7 @@ def test_a_secret_has_what_a_server_and_its_clients_need(tmp_path: Path) -> None
             ("secret/certificate.pem", 2, "STEPML_PARAMETER_SERVER_CA: expected a certificate as"),
         ):
             variables = {**token, "STEPML_PARAMETER_SERVER_CA": ca}
-            refused = stepml("ps", "status", running.url("thrift"), **variables)
+            refused = stepml("server", "status", running.url("thrift"), **variables)
             assert refused.returncode == code
             assert hint in " ".join(refused.stderr.split())
         assert json.loads(seen.stdout)["incarnation"] == incarnation
@@ -449,16 +449,16 @@ def test_the_jobs_of_a_server_are_shown_on_eighty_columns(tmp_path: Path) -> Non
             client.register("jobs/my-job-20261126-101112-abc/exchange/0123/", SETTINGS)
             client.push(Target("jobs/my-job-20261126-101112-abc/exchange/0123/", STEP, 0), ONE)
         seen = stepml(
-            "ps", "status", running.url("thrift"), STEPML_PARAMETER_SERVER_TOKEN=running.token
+            "server", "status", running.url("thrift"), STEPML_PARAMETER_SERVER_TOKEN=running.token
         )
         assert seen.returncode == 0, seen.stderr
         assert re.search(r"my-job-20261126-101112-abc +sync +1/2 +0\.0 +1 +0", seen.stdout)
         assert max(map(len, seen.stdout.splitlines())) <= 80
         wrong = {"STEPML_PARAMETER_SERVER_TOKEN": "not the token of this"}
-        denied = stepml("ps", "status", running.url("thrift"), **wrong)
+        denied = stepml("server", "status", running.url("thrift"), **wrong)
         assert denied.returncode == 3
         assert "the token is wrong" in denied.stderr
-    gone = stepml("ps", "status", running.url("thrift"), **wrong)
+    gone = stepml("server", "status", running.url("thrift"), **wrong)
     assert gone.returncode == 3
     assert running.url("thrift") in gone.stderr
 
@@ -479,9 +479,15 @@ def test_the_jobs_of_a_server_are_shown_on_eighty_columns(tmp_path: Path) -> Non
     ],
 )
 def test_bad_input_to_the_command_is_refused(arguments: list[str], message: str) -> None:
-    ended = stepml("ps", *arguments)
+    ended = stepml("server", *arguments)
     assert ended.returncode == 2
     assert message in " ".join(ended.stderr.split())
+
+
+def test_the_earlier_name_of_the_commands_says_the_new_one_once() -> None:
+    ended = stepml("ps", "secret", "--host", "127.0.0.1")
+    assert ended.stderr == "stepml ps is now: stepml server\n"
+    assert json.loads(ended.stdout)["token"]
 
 
 def flags() -> set[str]:

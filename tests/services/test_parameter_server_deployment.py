@@ -305,7 +305,7 @@ def test_what_the_server_needs_is_pinned_and_is_what_the_extra_says() -> None:
     assert needed <= pinned
     project: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extra = {re.split(r"[>=\[]", each)[0] for each in project["optional-dependencies"]["server"]}
-    assert extra - needed <= {"cryptography"}  # of `stepml ps secret`, not of the server
+    assert extra - needed <= {"cryptography"}  # of `stepml server secret`, not of the server
 
 
 def test_the_containers_health_is_asked_for_as_it_is_told() -> None:

@@ -186,6 +186,21 @@ def test_an_execution_is_found_by_name_and_by_arn(stack: MotoStack, name: str) -
     assert client.execution(name) == client.execution(started.arn) == started
 
 
+def test_latest_is_the_newest_job_or_the_newest_of_a_status(stack: MotoStack, name: str) -> None:
+    client, failing = stack.client(), stack.client("failing")
+    last_snapshot(client, client.start(JOB_TEXT, f"{name}-older"))
+    newest = client.start(JOB_TEXT, name)
+    last_snapshot(client, newest)
+    last_snapshot(failing, failing.start(JOB_TEXT, f"{name}-failing"))
+
+    assert client.execution("latest") == client.latest("SUCCEEDED") == newest
+    assert failing.execution("latest").name == f"{name}-failing"
+    with pytest.raises(ExecutionNotFoundError, match="has no job that has succeeded yet; start"):
+        failing.latest("SUCCEEDED")
+    with pytest.raises(InvalidJobError, match="'latest' stands for the newest job"):
+        client.start(JOB_TEXT, "latest")
+
+
 @pytest.mark.parametrize("given", ["", "no blanks", "arn:aws:s3:::bucket", "x" * 81])
 def test_what_cannot_be_an_execution_is_refused(stack: MotoStack, given: str) -> None:
     with pytest.raises(ExecutionNotFoundError, match="neither a run's name nor an ARN"):
