@@ -70,6 +70,15 @@ def cost(usd: float) -> str:
     return f"{usd:.2g}"
 
 
+def duration(seconds: float) -> str:
+    """Format a time in seven characters: ``3.5 s``, ``25 min`` or ``1.5 h``."""
+    if seconds < 99.95:
+        return f"{seconds:.1f} s"
+    if seconds < 600:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 def count(number: int, noun: str) -> str:
     """Return ``number`` and ``noun``, in the plural unless the number is 1."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +9,7 @@ import typer
 
 from stepml.cli.deleting import Yes, delete_all
 from stepml.cli.errors import LOOKING_EXIT_CODES, BadInputError
-from stepml.cli.figures import cost, count, main_metric, shown
+from stepml.cli.job_table import job_lines
 from stepml.cli.options import (
     AsJson,
     EndpointUrl,
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
     from stepml.client import Client, Execution
     from stepml.client.listing import JobSummary
     from stepml.client.stored import Stored
-    from stepml.job.spec import JobSpec
-
-COLUMNS = 80
 
 app = typer.Typer(
     help="List the jobs of a stack, newest first.",
@@ -67,8 +63,8 @@ def jobs(
 ) -> None:
     """List the jobs of a stack, newest first.
 
-    Of each job: name, status and start; then model, algorithm, channel and workers; then finished
-    epochs, loss, metric, seconds and dollars.
+    Of each job: name, status, finished epochs, duration and cost; then model, algorithm, channel,
+    workers and metric. On a wide terminal, all of it is on one line.
     """
     if context.invoked_subcommand is not None:
         return
@@ -79,10 +75,9 @@ def jobs(
     if not found:
         which = "" if status is None else f" that are {status.value}"
         output.line(f"no jobs{which} in the stack {client.stack.name}")
-    for each in found:
-        output.line(head_line(each), style="bold")
-        for line in fact_lines(each):
-            output.line(line)
+        return
+    for line, style in job_lines(found, output.width):
+        output.line(line, style)
 
 
 @app.command(
@@ -125,38 +120,6 @@ def _left_by(client: Client, job: Execution) -> Stored:
         if not found.n_objects:
             raise BadInputError(f"{job.name} has left nothing in the bucket")
     return found
-
-
-def head_line(job: JobSummary) -> str:
-    """Return name, status and start of a job."""
-    start = job.started_at.astimezone()
-    year = "" if start.year == datetime.now().astimezone().year else " %Y"
-    return f"{job.name}  {job.status.lower()}  {start.strftime(f'%d %b{year} %H:%M')}"
-
-
-def fact_lines(job: JobSummary) -> list[str]:
-    """Return the settings and the results of a job, on one line if they fit."""
-    settings = "no valid job" if job.spec is None else ", ".join(_settings(job.spec))
-    results = ", ".join(_results(job))
-    line = f"  {settings}: {results}"
-    return [line] if len(line) <= COLUMNS else [f"  {settings}", f"  {results}"]
-
-
-def _settings(spec: JobSpec) -> list[str]:
-    algorithm = [] if spec.algorithm is None else [tag(spec.algorithm)]
-    return [tag(spec.model), *algorithm, spec.exchange.channel, count(spec.workers, "worker")]
-
-
-def _results(job: JobSummary) -> list[str]:
-    if job.report is None and job.status == Status.SUCCEEDED:
-        return ["its results are deleted or unreadable"]
-    results = [count(job.epochs, "epoch")]
-    if job.report is not None:
-        results.append(f"loss {shown(job.report.loss, 4)}")
-        name, value = main_metric(job.report)
-        results += [f"{name} {value}"] if name else []
-    results.append(f"{job.seconds:.0f} s")
-    return results if job.cost_usd is None else [*results, f"$ {cost(job.cost_usd)}"]
 
 
 def _document(job: JobSummary) -> dict[str, Any]:

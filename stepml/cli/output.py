@@ -46,6 +46,11 @@ class Output:
         return Console(file=file, highlight=False, emoji=False, markup=False, quiet=self.as_json)
 
     @property
+    def width(self) -> int:
+        """The columns of the terminal; 80 without one, unless COLUMNS says otherwise."""
+        return self.console.width
+
+    @property
     def is_live(self) -> bool:
         """Whether written text can be overwritten."""
         return not self.as_json and self.console.is_terminal and not self.console.is_dumb_terminal

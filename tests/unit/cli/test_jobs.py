@@ -90,16 +90,32 @@ def test_jobs_are_listed_with_settings_and_results_newest_first(begin: Begin) ->
     assert names == [newer, older]
 
 
-def test_a_listed_job_fits_into_80_columns(begin: Begin) -> None:
+def test_listed_jobs_fit_into_80_columns(begin: Begin) -> None:
     name = begin(3)
+    long = begin(1, named=f"{'x' * 45}{uuid.uuid4().hex[:6]}")
 
-    lines = invoke("jobs", "--limit", "1").stdout.splitlines()
+    lines = invoke("jobs", "--limit", "2").stdout.splitlines()
 
-    assert re.fullmatch(rf"{name}  succeeded  \d\d \w+ \d\d:\d\d", lines[0])
-    assert lines[1] == "  logistic_regression, model_averaging, s3, 4 workers"
-    assert re.fullmatch(
-        r"  3 epochs, loss 0\.3333, accuracy 0\.8333, \d+ s, \$ 0\.000375", lines[2]
-    )
+    assert re.fullmatch("job  +status +epochs +time +cost \\$", lines[0])
+    assert re.fullmatch("  model +algorithm +channel × workers +accuracy", lines[1])
+    assert lines[2] == long
+    assert re.fullmatch(r" +succeeded +1 +\d\.\d s  0\.000125", lines[3])
+    assert lines[4] == lines[6][:-6] + "0.5000"
+    assert re.fullmatch(rf"{name}  +succeeded +3 +\d\.\d s  0\.000375", lines[5])
+    assert re.fullmatch("  logistic_regression +model_averaging +s3 × 4 +0.8333", lines[6])
+    assert max(map(len, lines)) <= 80
+
+
+def test_a_wide_terminal_has_a_line_for_each_job(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = begin(3)
+    monkeypatch.setenv("COLUMNS", "150")
+    header, job = invoke("jobs", "--limit", "1").stdout.splitlines()
+    assert header.startswith("job ")
+    assert header.endswith("accuracy")
+    assert job.split()[0] == name
+    assert re.search("s3 × 4 +0.8333$", job)
 
 
 def test_jobs_are_chosen_by_their_status(begin: Begin) -> None:
@@ -138,7 +154,8 @@ def test_jobs_whose_input_is_no_job_are_listed(begin: Begin) -> None:
     name = begin(0, of="failing", text='{"model": 3}')
     assert listed(name, "--stack", "failing")["model"] is None
     lines = invoke("jobs", "--stack", "failing", "--limit", "1").stdout.splitlines()
-    assert lines[1].startswith("  no valid job: 0 epochs")
+    assert lines[2].split()[:3] == [name, "failed", "0"]
+    assert lines[3] == "  no valid job"
 
 
 def test_what_a_job_has_left_is_shown_and_deleted(stack: MotoStack, begin: Begin) -> None:
@@ -157,8 +174,8 @@ def test_what_a_job_has_left_is_shown_and_deleted(stack: MotoStack, begin: Begin
     assert listed(name)["loss"] is None
     assert listed(similar)["epochs"] == 1
     lines = invoke("jobs", "--limit", "1000").stdout
-    assert f"{name}  succeeded" in lines
-    assert "its results are deleted or unreadable" in lines
+    assert re.search(rf"^{name} +succeeded", lines, re.M)
+    assert " results missing\n" in lines
     again = invoke("jobs", "rm", name, "--yes", code=2)
     assert f"{name} has left nothing in the bucket" in again.stderr
 

@@ -1,0 +1,106 @@
+"""The list of jobs as a table of 80 columns, or of a line for each job on a wide terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from stepml.cli.aligned import GAP, aligned
+from stepml.cli.figures import cost, duration, main_metric, shown
+from stepml.client.execution import RUNNING, SUCCEEDED
+from stepml.job.spec_base import tag
+
+if TYPE_CHECKING:
+    from stepml.client.listing import JobSummary
+    from stepml.job.spec import JobSpec
+
+Line = tuple[str, str]  # a line, and its style
+
+INDENT = "  "
+_HEAD = ("job", "status", "epochs", "time", "cost $")
+_FACTS = ("model", "algorithm", "channel × workers")
+_HEAD_NUMBERS, _FACT_NUMBERS = {2, 3, 4}, {3}
+_SHORTENED = (0, 1)  # model and algorithm, if the terminal is too narrow
+_BAD = frozenset({"FAILED", "TIMED_OUT"})
+
+
+def job_lines(jobs: Sequence[JobSummary], width: int) -> list[Line]:
+    """Return the table of ``jobs`` with a header.
+
+    A job has a line for its name, state and costs, and one for its settings and results; they are
+    one if all of them fit.
+    """
+    metric = _metric_name(jobs)
+    heads = [_HEAD, *map(_head, jobs)]
+    facts = [(*_FACTS, metric), *(_facts(job, metric) for job in jobs)]
+    styles = [("bold", "bold"), *map(_styles, jobs)]
+    whole = [(*head, *fact) for head, fact in zip(heads, facts, strict=True)]
+    one = aligned(whole, _HEAD_NUMBERS | {len(_HEAD) + each for each in _FACT_NUMBERS})
+    if max(map(len, one)) <= width:
+        return [(line, style) for line, (style, _) in zip(one, styles, strict=True)]
+    below = aligned(facts, _FACT_NUMBERS, width - len(INDENT), _SHORTENED)
+    return [
+        line
+        for head, (style, other), fact in zip(_head_lines(heads, width), styles, below, strict=True)
+        for line in (*((each, style) for each in head), (INDENT + fact, other))
+    ]
+
+
+def _head_lines(heads: Sequence[Sequence[str]], width: int) -> list[list[str]]:
+    """Return the lines on name, state and costs: two for a name that leaves no room."""
+    rest = aligned([head[1:] for head in heads], {each - 1 for each in _HEAD_NUMBERS})
+    room = width - len(GAP) - max(map(len, rest))
+    longest = min(room, max(len(head[0]) for head in heads))
+    return [
+        [f"{name:<{longest}}{GAP}{more}"]
+        if len(name) <= longest
+        else [name, f"{'':<{longest}}{GAP}{more}"]
+        for (name, *_), more in zip(heads, rest, strict=True)
+    ]
+
+
+def _styles(job: JobSummary) -> tuple[str, str]:
+    """Return the styles of the two lines of a job."""
+    colour = "red" if job.status in _BAD else "yellow" if job.status in RUNNING else ""
+    return f"bold {colour}".strip(), colour
+
+
+def _head(job: JobSummary) -> Sequence[str]:
+    dollars = "" if job.cost_usd is None else cost(job.cost_usd)
+    return job.name, job.status.lower(), _epochs(job), duration(job.seconds), dollars
+
+
+def _facts(job: JobSummary, metric: str) -> Sequence[str]:
+    settings = ("no valid job", "", "") if job.spec is None else _settings(job.spec)
+    return (*settings, _result(job, metric))
+
+
+def _settings(spec: JobSpec) -> tuple[str, ...]:
+    algorithm = "" if spec.algorithm is None else tag(spec.algorithm)
+    return tag(spec.model), algorithm, f"{spec.exchange.channel} × {spec.workers}"
+
+
+def _epochs(job: JobSummary) -> str:
+    if job.report is None and job.status == SUCCEEDED:
+        return ""  # its results are deleted or unreadable
+    most = None if job.spec is None else job.spec.stop.max_epochs
+    is_running = job.status in RUNNING and most is not None
+    return f"{job.epochs}/{most}" if is_running else str(job.epochs)
+
+
+def _metric_name(jobs: Sequence[JobSummary]) -> str:
+    """Return the metric of all jobs, or ``metric`` if they differ."""
+    names = {_measured(job)[0] for job in jobs if job.report is not None}
+    return names.pop() if len(names) == 1 else "metric"
+
+
+def _measured(job: JobSummary) -> tuple[str, str]:
+    if job.report is None:
+        return "", "results missing" if job.status == SUCCEEDED else ""
+    name, value = main_metric(job.report)
+    return (name, value) if name else ("loss", shown(job.report.loss, 4))
+
+
+def _result(job: JobSummary, metric: str) -> str:
+    name, value = _measured(job)
+    return value if name in ("", metric) else f"{name} {value}"
