@@ -111,5 +111,4 @@ def _show(found: JobFindings, file: str, target: Target, output: Output) -> None
         output.line(f"{name}: no mistake found{start}")
         return
     output.complaint(f"{name}: {count(len(found.mistakes), 'mistake')}")
-    for number, each in enumerate(found.mistakes, 1):
-        output.complaint(f"  {number}. {each}")
+    output.numbered(found.mistakes)

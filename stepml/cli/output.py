@@ -112,11 +112,35 @@ class Output:
         for hint in hints:
             self.complaint(f"  {hint}")
 
+    def refusal(self, error: Exception) -> None:
+        """Write an error with each of its mistakes on a line, and with its notes."""
+        name, mistakes = type(error).__name__, getattr(error, "mistakes", ())
+        notes = [line for note in getattr(error, "__notes__", ()) for line in note.split("\n")]
+        if self.as_json:
+            more = {"mistakes": mistakes, "notes": notes}
+            self.error(name, str(error), **{key: each for key, each in more.items() if each})
+            return
+        if len(mistakes) > 1:
+            self.complaint(f"{name}: {len(mistakes)} mistakes")
+            self.numbered(mistakes)
+        else:
+            self.complaint(f"{name}: {error}")
+        for line in notes:
+            self._complaint(f"  {line}")
+
+    def numbered(self, mistakes: Sequence[str]) -> None:
+        """Write each of the mistakes on a line with its number, on stderr."""
+        for number, each in enumerate(mistakes, 1):
+            self.complaint(f"  {number}. {each}")
+
     def complaint(self, text: str) -> None:
         """Write a line for people on stderr, folded to the width of a terminal."""
+        self._complaint(for_stream(text, sys.stderr))
+
+    def _complaint(self, text: str) -> None:
         if not self.as_json:
             with contextlib.suppress(OSError):  # no other place is left
-                print(for_stream(text, sys.stderr), file=sys.stderr, flush=True)
+                print(text, file=sys.stderr, flush=True)
 
     def _print(self, text: str) -> None:
         self.stdout.write(f"{text}\n")

@@ -85,9 +85,7 @@ def report(error: StepMLError, as_json: bool) -> int:
             return CLOSED_PIPE
         Output(as_json=False).error(type(error).__name__, str(error))  # stdout is lost
         return NO_SERVICE
-    mistakes = getattr(error, "mistakes", ())
-    more = {"mistakes": mistakes} if mistakes else {}
-    Output(as_json).error(type(error).__name__, str(error), **more)
+    Output(as_json).refusal(error)
     return exit_code(error)
 
 

@@ -59,48 +59,6 @@ def test_utf_16_that_ends_within_a_character_is_refused(cut: int) -> None:
     assert "the job is not JSON" in refused(TEXT.encode("utf-16")[:-cut])
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("", "it is empty"),
-        (" \n\t", "it is empty"),
-        ('{\n "workers": 4,\n}', "there is a comma after the last element: line"),
-        ('{"stop": {"max_epochs": 3,}}', "there is a comma after the last element"),
-        ('{"x": [1, 2,]}', "there is a comma after the last element"),
-        ('{\n  // four\n  "workers": 4\n}', "JSON has no comments: line 2 column 3: // four"),
-        ('{"workers": 4, # four\n}', "JSON has no comments: line 1"),
-        ('{"workers": /* four */ 4}', "JSON has no comments"),
-        ("{'workers': 4}", "strings need straight double quotes (\"), not '"),
-        ("{“workers”: 4}", 'strings need straight double quotes ("), not “'),
-        ('{"a": ‘b’}', 'strings need straight double quotes ("), not ‘'),
-        ("{workers: 4}", 'names need double quotes: "workers": line 1 column 2'),
-        ('{"header": True}', "write true, not True"),
-        ('{"header": None}', "write null, not None"),
-        ('{"workers": 4 "stop": {}}', "expecting ',' delimiter: line 1 column 15"),
-        ('{"workers": 4', "the text ends too early"),
-        ('{"workers": 4}\n{"workers": 4}', "extra data: line 2 column 1"),
-        ("data:\n  uri: x\nworkers: 4\n", "it looks like YAML; a job is a JSON object"),
-        ("---\ndata: {}\n", "it looks like YAML"),
-        ("# StepML\n\nStepML trains models.\n", "it looks like Markdown"),
-        ("<html></html>", "it looks like HTML"),
-        ("a,b,y\n1,2,0\n", "it looks like CSV"),
-        ("// a job\n{}", "JSON with comments"),
-        ('{"workers": NaN}', "NaN is not a JSON number"),
-        ('{"workers": -Infinity}', "-Infinity is not a JSON number"),
-    ],
-)
-def test_a_mistake_in_the_text_is_named_with_file_and_line(text: str, expected: str) -> None:
-    message = refused(text)
-
-    assert message.startswith("the job is not JSON: 'my.json': ")
-    assert expected in message
-
-
-@pytest.mark.parametrize("content", [b"PAR1\x00", b"PK\x03\x04\x00", b"\x1f\x8b\x08"])
-def test_a_binary_file_is_named_as_what_it_is(content: bytes) -> None:
-    assert refused(content).startswith("the job is not JSON: 'my.json': it is ")
-
-
 def with_field(path: str, text: str) -> str:
     """Return the text of a job in which the field at ``path`` has the JSON ``text``."""
     job = copy.deepcopy(JOB)
