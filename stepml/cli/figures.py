@@ -1,4 +1,4 @@
-"""Formats losses, metrics and costs for people."""
+"""Formats the quality of classes and decisions for people; see `stepml.reports.figures` too."""
 
 from __future__ import annotations
 
@@ -7,38 +7,19 @@ from typing import TYPE_CHECKING
 
 from stepml.cli.folding import folded
 from stepml.job.spec_base import label_shown, label_text
+from stepml.reports.figures import cost as cost
+from stepml.reports.figures import count as count
+from stepml.reports.figures import duration as duration
+from stepml.reports.figures import main_metric as main_metric
+from stepml.reports.figures import on_its_own as on_its_own
+from stepml.reports.figures import shown as shown
+from stepml.reports.figures import size as size
 
 if TYPE_CHECKING:
-    from stepml.job.reports import ClassQuality, EpochReport
+    from stepml.job.reports import ClassQuality
 
 MOST_CLASSES_SHOWN = 20
 _UNBROKEN = "\N{NO-BREAK SPACE}"
-
-
-def main_metric(report: EpochReport) -> tuple[str, str]:
-    """Return the name and value of the metric by which the job judges, or of its first one.
-
-    They are empty strings if there is none.
-    """
-    name = report.measure if report.measure in report.metrics else next(iter(report.metrics), "")
-    return name, shown(report.metrics[name], 4) if name else ""
-
-
-def shown(value: float, decimals: int) -> str:
-    """Format a number with ``decimals`` decimals, fewer if it needs too many characters."""
-    if 0 < abs(value) < 10 ** (2 - decimals):
-        return f"{value:.3g}"
-    for places in range(decimals, -1, -1):
-        text = f"{value:.{places}f}"
-        if len(text) <= decimals + 4:
-            return text
-    return f"{value:.{decimals - 2}g}"
-
-
-def on_its_own(value: float, decimals: int) -> str:
-    """Format a number for a line of its own: as `shown`, but very large ones with six digits."""
-    text = shown(value, decimals)
-    return f"{value:.6g}" if "e+" in text else text
 
 
 def accuracy_lines(per_class: Sequence[ClassQuality]) -> list[str]:
@@ -59,39 +40,6 @@ def class_lines(per_class: Sequence[ClassQuality]) -> list[str]:
         values = "  ".join(f"{getattr(each, name):9.4f}" for name in shares)
         lines.append(f"{label_text(each.label):>{width}}  {values}  {each.support:9,}")
     return lines
-
-
-def cost(usd: float) -> str:
-    """Format US dollars in eight characters, with at most six decimals."""
-    for places in range(6, -1, -1):
-        text = f"{usd:.{places}f}"
-        if len(text) <= 8:
-            return text
-    return f"{usd:.2g}"
-
-
-def duration(seconds: float) -> str:
-    """Format a time in seven characters: ``3.5 s``, ``25 min`` or ``1.5 h``."""
-    if seconds < 99.95:
-        return f"{seconds:.1f} s"
-    if seconds < 600:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def count(number: int, noun: str) -> str:
-    """Return ``number`` and ``noun``, in the plural unless the number is 1."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def size(n_bytes: int) -> str:
-    """Format a number of bytes: ``1.2 MB``."""
-    amount, unit = float(n_bytes), "B"
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if round(amount, 1) < 1000 or unit == "TB":
-            break
-        amount /= 1000
-    return f"{amount:.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.1f} {unit}"
 
 
 def finished(decision: str) -> str:

@@ -1,0 +1,153 @@
+"""Where the time of ranks goes: in each epoch on average, and of single ranks in some epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+from msgspec.structs import asdict
+
+from stepml.job.parts import FunctionTimes
+from stepml.job.reports import EpochReport
+from stepml.reports.charts import Column, bars, stacked_columns
+
+MOST_TIMELINES = 10  # epochs with one
+MOST_ROWS = 40  # ranks in one
+_SLOWEST = 4  # epochs that are chosen because they took longest
+START, COLD, RUNNING = "start", "cold start", "in the function"
+PARTS = {  # in the order in which a function begins with them, each with its colour
+    START: "p-start",
+    COLD: "p-cold",
+    "load": "p-load",
+    "compute": "p-compute",
+    "encode": "p-encode",
+    "wait": "p-wait",
+    "transfer": "p-transfer",
+    "merge": "p-merge",
+    "snapshot": "p-snapshot",
+    "other": "p-other",
+    RUNNING: "p-compute",
+}
+MIDDLE = 2  # of `stepml.job.parts.QUANTILES`
+_ROLES = {"rank": "rank {}", "merger": "merger of chunk {}", "reducer": "reducer"}
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The functions of one epoch."""
+
+    report: EpochReport
+    left_out: int  # ranks that have no row
+    chart: Markup
+
+
+def time_by_epoch(reports: Sequence[EpochReport]) -> Markup:
+    """Return a chart of the ranks' mean time in each epoch, by part; empty if it is unknown."""
+    columns = [Column(str(each.epoch), mean_parts(each)) for each in reports]
+    return stacked_columns(
+        "Seconds of a rank in each epoch, by part", columns, "epoch", "seconds", PARTS
+    )
+
+
+def mean_parts(report: EpochReport) -> dict[str, float]:
+    """Return a rank's seconds by part: the mean, or the median if single ranks are unknown."""
+    ranks = [_parts(each) for each in report.functions if each.role == "rank"]
+    if ranks:
+        return {part: sum(each.get(part, 0.0) for each in ranks) / len(ranks) for part in PARTS}
+    if report.quantiles:
+        return {part: values[MIDDLE] for part, values in report.quantiles.items() if part in PARTS}
+    seconds = report.executor_seconds
+    return {RUNNING: sum(seconds) / len(seconds)} if seconds else {}
+
+
+def timelines(
+    reports: Sequence[EpochReport], functions: Mapping[int, Sequence[FunctionTimes]]
+) -> list[Timeline]:
+    """Return the timelines of some epochs.
+
+    Parameters
+    ----------
+    functions : mapping
+        The functions of epochs whose reports have none of them, by epoch.
+    """
+    found = []
+    for report in chosen_epochs(reports):
+        rows, left_out = _rows(report, report.functions or functions.get(report.epoch, ()))
+        if rows:
+            title = f"Functions of epoch {report.epoch}, seconds since its start"
+            found.append(Timeline(report, left_out, bars(title, rows, "s", PARTS)))
+    return found
+
+
+def chosen_epochs(reports: Sequence[EpochReport]) -> list[EpochReport]:
+    """Return the epochs that are worth a timeline: the ends, the slowest, and those with notes."""
+    if len(reports) <= MOST_TIMELINES:
+        return list(reports)
+    slowest = sorted(reports, key=lambda each: -each.seconds)[:_SLOWEST]
+    noted = [each for each in reports if each.stragglers or each.called_again]
+    wanted = [reports[0], reports[-1], *slowest, *noted, reports[1], reports[-2]]
+    by_epoch = dict(list({each.epoch: each for each in wanted}.items())[:MOST_TIMELINES])
+    return [by_epoch[epoch] for epoch in sorted(by_epoch)]
+
+
+def _rows(report: EpochReport, functions: Sequence[FunctionTimes]) -> tuple[list[Column], int]:
+    """Return a row for each function, and the number of ranks that are left out."""
+    if not functions:
+        return _rows_without_parts(report)
+    ranks = [each for each in functions if each.role == "rank"]
+    others = [each for each in functions if each.role != "rank"]
+    shown = _worth_showing(ranks, report)
+    rows = [*shown, *_spread(others, max(1, MOST_ROWS - len(shown)))]
+    return [_row(each, report) for each in rows], len(ranks) - len(shown)
+
+
+def _worth_showing(ranks: Sequence[FunctionTimes], report: EpochReport) -> list[FunctionTimes]:
+    """Return at most `MOST_ROWS` ranks: those with notes, and others at equal distances."""
+    marked = {*report.stragglers, *report.called_again}
+    noted = [each for each in ranks if each.index in marked][: MOST_ROWS // 2]
+    names = {each.index for each in noted}
+    plain = [each for each in ranks if each.index not in names]
+    shown = [*noted, *_spread(plain, MOST_ROWS - len(noted))]
+    return sorted(shown, key=lambda each: each.index)
+
+
+def _spread(functions: Sequence[FunctionTimes], most: int) -> list[FunctionTimes]:
+    if len(functions) <= most:
+        return list(functions)
+    return [functions[number * len(functions) // most] for number in range(most)]
+
+
+def _rows_without_parts(report: EpochReport) -> tuple[list[Column], int]:
+    """Return the rows of a report of an earlier version: ranks with their time alone."""
+    seconds = list(enumerate(report.executor_seconds))[:MOST_ROWS]
+    rows = [
+        Column(f"rank {rank}", {RUNNING: length}, _note(length, _marks(rank, report)))
+        for rank, length in seconds
+    ]
+    return rows, len(report.executor_seconds) - len(rows)
+
+
+def _row(function: FunctionTimes, report: EpochReport) -> Column:
+    name = _ROLES[function.role].format(function.index)
+    marks = _marks(function.index, report) if function.role == "rank" else []
+    if function.is_cold:
+        marks.append("cold")
+    if function.calls > 1 and "called again" not in marks:
+        marks.append(f"{function.calls} calls")
+    seconds = function.start + function.parts.seconds
+    return Column(name, _parts(function), _note(seconds, marks))
+
+
+def _marks(rank: int, report: EpochReport) -> list[str]:
+    marks = {"straggler": report.stragglers, "called again": report.called_again}
+    return [mark for mark, ranks in marks.items() if rank in ranks]
+
+
+def _note(seconds: float, marks: Iterable[str]) -> str:
+    return ", ".join([f"{seconds:.2f} s", *marks])
+
+
+def _parts(function: FunctionTimes) -> dict[str, float]:
+    start = {START: max(0.0, function.start - function.init), COLD: function.init}
+    return {**start, **asdict(function.parts)}
