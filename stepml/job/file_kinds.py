@@ -14,7 +14,7 @@ _BINARY: tuple[tuple[bytes, str, str], ...] = (
     (b"\x93NUMPY", "it is an array of NumPy", _OF_DATA),
     (b"\x89HDF", "it is an HDF5 file", _OF_DATA),
     (b"SQLite format 3", "it is a database of SQLite", _OF_DATA),
-    (b"\x00\x00\x08", "it is an idx file", _OF_DATA),
+    (b"\x00\x00\x08", "it is an array of bytes, as MNIST has them", _OF_DATA),
     (b"\x1f\x8b", "it is compressed by gzip", _SHAPE),
     (b"BZh", "it is compressed by bzip2", _SHAPE),
     (b"\xfd7zXZ", "it is compressed by xz", _SHAPE),
@@ -80,7 +80,7 @@ def _is_json(lines: list[str]) -> bool:
 def _rows_kind(lines: list[str]) -> str | None:
     """Return the name of a format for rows of data."""
     if all(_SPARSE_ROW.match(line) for line in lines[:2]):
-        return "libsvm"
+        return "sparse rows of data"
     for delimiter, kind in ((",", "CSV"), ("\t", "TSV"), (";", "CSV")):
         counts = {line.count(delimiter) for line in lines[:2]}
         if len(lines) > 1 and len(counts) == 1 and counts != {0}:

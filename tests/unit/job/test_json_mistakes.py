@@ -108,7 +108,7 @@ def test_a_mistake_has_words_a_place_and_its_line(text: str, words: str, shown: 
         ("a,b,y\n1,2,0\n", "it looks like CSV; a job is a JSON object, which names its data in"),
         ("1;2\n3;4\n", "it looks like CSV"),
         ("a\tb\n1\t2\n", "it looks like TSV"),
-        ("1 1:0.5 3:2\n0 2:1\n", "it looks like libsvm"),
+        ("1 1:0.5 3:2\n0 2:1\n", "it looks like sparse rows of data"),
         ("// a job\n{}", "it begins with a comment, which JSON does not allow"),
         ("# a job\n{}", "it begins with a comment, which JSON does not allow"),
         ("examples/x.json\n", "it is the name of a file, examples/x.json, not its content"),
