@@ -13,7 +13,7 @@ LINT_TOOLS := build/lint-tools
 PACKAGES := stepml lambdas comm storage ps_server
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos fuzz lint format schema idl bench soak package down constraints clean install install-dev \
+.PHONY: help run test chaos fuzz lint format schema idl docs bench soak package down constraints clean install install-dev \
   caches torch-image torch-trial
 
 help: ## Print this help
@@ -71,6 +71,9 @@ idl: install-dev caches ## Generate ps_server/generated from the Thrift and Prot
 	cp ps_server/protocol/parameter_server.proto build/idl/ps_server/generated/
 	cd build/idl && $(CURDIR)/$(BIN)/python -m grpc_tools.protoc -I. --python_out=$(CURDIR) \
 	  --pyi_out=$(CURDIR) --grpc_python_out=$(CURDIR) ps_server/generated/parameter_server.proto
+
+docs: install-dev ## Build the documentation as a site in build/site, and check its links
+	$(BIN)/python -m documentation.site build/site
 
 bench: install-dev caches ## Measure workflow, cold start, parsing, learning, exchange and jobs
 	$(BIN)/python benchmarks/bench_workflow.py --json build/bench_workflow.json
@@ -134,7 +137,7 @@ $(VENV)/installed-dev: $(VENV)/installed
 	@# torch alone from the other index, so that nothing else is looked up there.
 	$(BIN)/pip install --quiet --no-deps --retries 2 --constraint constraints.txt \
 	  $(addprefix --extra-index-url ,$(strip $(TORCH_INDEX))) torch
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[local,data,torch,onnx]' --group dev
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[local,data,torch,onnx]' --group dev --group docs
 	@touch $@
 
 $(VENV)/kernels: stepml/ml/kernels/clusters.c stepml/packaging/kernels.py | $(VENV)/installed
