@@ -80,7 +80,7 @@ def test_every_field_of_the_job_has_its_row() -> None:
         shown = [field for field in fields if f"| `{field}` | " in page]
         assert shown == fields, name
     assert "| `workers` | an integer from 1 to 1600 | `4` |" in page
-    assert "| `pattern` | `async`, `reduce`, `reduce_scatter` | `\"reduce\"` |" in page
+    assert '| `pattern` | `async`, `reduce`, `reduce_scatter` | `"reduce"` |' in page
     assert "## `algorithm`: `admm`" in page
 
 
