@@ -14,6 +14,7 @@ from stepml.client import (
     executions,
     listing,
     logs,
+    rank_times,
     retrying,
     stopping,
     stored,
@@ -33,6 +34,7 @@ from stepml.client.transfers import Upload
 from stepml.job import keys
 from stepml.job.job_files import checked_job
 from stepml.job.names import LATEST
+from stepml.job.parts import FunctionTimes
 from stepml.job.reports import DatasetFacts, EpochReport, JobReport
 from stepml.job.spec import JobSpec
 
@@ -204,6 +206,10 @@ class Client:
     def epoch_report(self, execution: Execution, epoch: int) -> EpochReport | None:
         """Return an epoch's report, or None if there is none yet."""
         return epochs.epoch_report(self.connection, self.stack, execution.name, epoch)
+
+    def functions_of(self, execution: Execution, epoch: int) -> list[FunctionTimes]:
+        """Return the functions of an epoch with many ranks, whose report does not have them."""
+        return rank_times.epoch_functions(self.connection, self.stack, execution.name, epoch)
 
     def dataset_facts(self, execution: Execution) -> DatasetFacts | None:
         """Return the job's understanding of its data, or None before they are partitioned."""

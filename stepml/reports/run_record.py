@@ -7,7 +7,7 @@ without the parts that ``report.json`` has.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -20,8 +20,10 @@ from stepml.client.objects import read_document
 from stepml.job.documents import encode
 from stepml.job.errors import InvalidJobError, StepMLError
 from stepml.job.parse import parse_job
+from stepml.job.parts import FunctionTimes
 from stepml.job.reports import DatasetFacts, EpochReport, JobReport, total_cost_usd
 from stepml.job.spec import JobSpec
+from stepml.reports.choosing import chosen_epochs, chosen_functions
 
 if TYPE_CHECKING:
     from stepml.client import Client, Execution
@@ -51,6 +53,8 @@ class RunRecord:
     failure: Failure | None = None  # that ended the job
     environment: dict[str, str] = field(default_factory=dict)  # of the deployment, by name
     is_local: bool = False  # on the local AWS
+    # Of some epochs whose reports have no functions: those that a report shows.
+    functions: dict[int, list[FunctionTimes]] = field(default_factory=dict)
 
     @property
     def epochs(self) -> list[EpochReport]:
@@ -124,7 +128,7 @@ class RunRecord:
         state = client.describe(execution)
         if final is None and state.ended:
             final = client.report(execution)
-        return cls(
+        record = cls(
             job_id=execution.name,
             status=state.status,
             started_at=state.started_at,
@@ -138,6 +142,7 @@ class RunRecord:
             environment=_environment(client, final),
             is_local=client.connection.is_local,
         )
+        return replace(record, functions=_functions(client, execution, record.epochs))
 
     @classmethod
     def of_directory(cls, directory: Path) -> Self:
@@ -199,6 +204,14 @@ def _planned(client: Client, state: ExecutionState) -> JobSpec | None:
         with suppress(InvalidJobError):
             spec = parse_job(state.job)
     return spec
+
+
+def _functions(
+    client: Client, execution: Execution, reports: Sequence[EpochReport]
+) -> dict[int, list[FunctionTimes]]:
+    wanted = [each for each in chosen_epochs(reports) if each.quantiles and not each.functions]
+    found = {each.epoch: client.functions_of(execution, each.epoch) for each in wanted}
+    return {each.epoch: chosen_functions(found[each.epoch], each) for each in wanted}
 
 
 def _environment(client: Client, final: JobReport | None) -> dict[str, str]:

@@ -11,10 +11,8 @@ from msgspec.structs import asdict
 from stepml.job.parts import FunctionTimes
 from stepml.job.reports import EpochReport
 from stepml.reports.charts import Column, bars, stacked_columns
+from stepml.reports.choosing import MOST_RANKS, chosen_epochs, chosen_functions
 
-MOST_TIMELINES = 10  # epochs with one
-MOST_ROWS = 40  # ranks in one
-_SLOWEST = 4  # epochs that are chosen because they took longest
 START, COLD, RUNNING = "start", "cold start", "in the function"
 PARTS = {  # in the order in which a function begins with them, each with its colour
     START: "p-start",
@@ -80,47 +78,18 @@ def timelines(
     return found
 
 
-def chosen_epochs(reports: Sequence[EpochReport]) -> list[EpochReport]:
-    """Return the epochs that are worth a timeline: the ends, the slowest, and those with notes."""
-    if len(reports) <= MOST_TIMELINES:
-        return list(reports)
-    slowest = sorted(reports, key=lambda each: -each.seconds)[:_SLOWEST]
-    noted = [each for each in reports if each.stragglers or each.called_again]
-    wanted = [reports[0], reports[-1], *slowest, *noted, reports[1], reports[-2]]
-    by_epoch = dict(list({each.epoch: each for each in wanted}.items())[:MOST_TIMELINES])
-    return [by_epoch[epoch] for epoch in sorted(by_epoch)]
-
-
 def _rows(report: EpochReport, functions: Sequence[FunctionTimes]) -> tuple[list[Column], int]:
-    """Return a row for each function, and the number of ranks that are left out."""
+    """Return a row for each function that is shown, and the number of ranks that have none."""
     if not functions:
         return _rows_without_parts(report)
-    ranks = [each for each in functions if each.role == "rank"]
-    others = [each for each in functions if each.role != "rank"]
-    shown = _worth_showing(ranks, report)
-    rows = [*shown, *_spread(others, max(1, MOST_ROWS - len(shown)))]
-    return [_row(each, report) for each in rows], len(ranks) - len(shown)
-
-
-def _worth_showing(ranks: Sequence[FunctionTimes], report: EpochReport) -> list[FunctionTimes]:
-    """Return at most `MOST_ROWS` ranks: those with notes, and others at equal distances."""
-    marked = {*report.stragglers, *report.called_again}
-    noted = [each for each in ranks if each.index in marked][: MOST_ROWS // 2]
-    names = {each.index for each in noted}
-    plain = [each for each in ranks if each.index not in names]
-    shown = [*noted, *_spread(plain, MOST_ROWS - len(noted))]
-    return sorted(shown, key=lambda each: each.index)
-
-
-def _spread(functions: Sequence[FunctionTimes], most: int) -> list[FunctionTimes]:
-    if len(functions) <= most:
-        return list(functions)
-    return [functions[number * len(functions) // most] for number in range(most)]
+    shown = chosen_functions(functions, report)
+    n_ranks = sum(each.role == "rank" for each in shown)
+    return [_row(each, report) for each in shown], len(report.executor_seconds) - n_ranks
 
 
 def _rows_without_parts(report: EpochReport) -> tuple[list[Column], int]:
     """Return the rows of a report of an earlier version: ranks with their time alone."""
-    seconds = list(enumerate(report.executor_seconds))[:MOST_ROWS]
+    seconds = list(enumerate(report.executor_seconds))[:MOST_RANKS]
     rows = [
         Column(f"rank {rank}", {RUNNING: length}, _note(length, _marks(rank, report)))
         for rank, length in seconds
