@@ -9,10 +9,11 @@ from typing import Any
 from stepml.client.failures import Failure
 from stepml.job.reports import EpochReport, JobReport
 from stepml.job.spec_base import label_text
-from stepml.reports import curves, job_facts
+from stepml.reports import job_facts
 from stepml.reports.costs import cost_chart
 from stepml.reports.data_facts import data_facts, value_text
 from stepml.reports.figures import cost, count, duration, main_metric, on_its_own, shown
+from stepml.reports.learning_curves import communication_curve, learning_curves
 from stepml.reports.pages import page, time_text
 from stepml.reports.run_record import RunRecord
 from stepml.reports.timelines import Timeline, time_by_epoch, timelines
@@ -150,7 +151,7 @@ def _warnings(record: RunRecord) -> list[str]:
 def _learning(record: RunRecord) -> dict[str, Any]:
     final = record.final
     return {
-        "curves": curves.learning_curves(record.epochs, _rows(record)),
+        "curves": learning_curves(record.epochs, _rows(record)),
         "classes": [] if final is None else _classes(final),
         "confusion": None if final is None else _confusion(final),
     }
@@ -184,7 +185,7 @@ def _time(record: RunRecord) -> dict[str, Any]:
     found = timelines(reports, record.functions)
     return {
         "time_chart": time_by_epoch(reports),
-        "communication_chart": curves.communication_curve(reports),
+        "communication_chart": communication_curve(reports),
         "time_text": _time_text(record),
         "timelines": [_timeline(each) for each in found],
         "timelines_text": _timelines_text(reports, found),
