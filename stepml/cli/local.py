@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from itertools import chain
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -63,6 +63,14 @@ def up(
             metavar="NAME", help="Bucket of training data. Default: the stack's own, and no other."
         ),
     ] = "",
+    network: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Slow functions down to the latencies, bandwidths and cold starts of a file, or "
+            "of aws. Default: this machine's.",
+        ),
+    ] = None,
     foreground: Annotated[bool, typer.Option("--foreground", help="Run until Ctrl-C.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -76,7 +84,9 @@ def up(
     output = Output(as_json)
     with ending_signals(foreground) as ending, local_aws_errors(), ExitStack() as afterwards:
         with output.working("starting the local AWS"):
-            status = daemon.up(port=port, concurrency=concurrency, with_parent=foreground)
+            status = daemon.up(
+                port=port, concurrency=concurrency, network=network, with_parent=foreground
+            )
         if foreground:
             afterwards.callback(daemon.down)
         _show_status(status, output, _deployed(status, output, data_bucket))
@@ -108,6 +118,17 @@ def down(
         ended = daemon.down()
     output.document({"running": False, "ended": ended})
     output.line("ended" if ended else "the local AWS was not running")
+
+
+@app.command(epilog="Example: stepml local network > aws.toml")
+def network() -> None:
+    """Print the network of `stepml local up --network aws`, as a file to change.
+
+    It has latencies, bandwidths and cold starts, with the source and the date of each.
+    """
+    from stepml.local.network import AWS_FILE
+
+    typer.echo(AWS_FILE.read_text(encoding="utf-8"), nl=False)
 
 
 @app.command(epilog="Exit codes: 0 it runs, 3 it does not.\n\nExample: stepml local status")
@@ -187,6 +208,7 @@ def _show_status(status: LocalStatus, output: Output, outputs: Mapping[str, str]
             "concurrency": status.concurrency,
             "uptime_s": status.uptime_s,
             "log": str(status.log_path),
+            "network": status.network,
             "environments": [
                 {"function": each.function, "pid": each.pid, "state": each.state}
                 for each in status.environments
@@ -207,6 +229,16 @@ def _show_status(status: LocalStatus, output: Output, outputs: Mapping[str, str]
         "functions at once": status.concurrency,
         "log": status.log_path,
     }
+    if status.network is not None:
+        described["network"] = _network_line(status.network)
     if outputs is not None:
         described |= {"stack": DEFAULT_STACK, "bucket": outputs.get("Bucket", "")}
     output.pairs(described)
+
+
+def _network_line(network: Mapping[str, Any]) -> str:
+    services = [
+        f"{name} {service['latency_s'] * 1000:g} ms"
+        for name, service in network["services"].items()
+    ]
+    return ", ".join([*services, f"cold start {network['cold_start_s']:g} s"])

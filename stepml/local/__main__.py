@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from stepml.local.network import Network, NetworkError, network_path, read_network
 from stepml.local.paths import state_directory
 from stepml.local.system import allow_many_files, require_linux
 from stepml.local_identity import DEFAULT_CONCURRENCY, DEFAULT_PORT, use_no_configuration
@@ -62,6 +63,7 @@ def _local_aws(options: argparse.Namespace) -> LocalAws:
         state=state_directory(),
         identity=options.id,
         requests_log=options.requests,
+        network=options.network,
     )
     gc.freeze()
     gc.enable()
@@ -84,8 +86,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--id", help="by which clients know this server; default: drawn at random")
     parser.add_argument("--requests", type=Path, help="log all requests to this file")
+    parser.add_argument("--network", type=_network, help="a file with latencies, as TOML")
     parser.add_argument("--with-parent", action="store_true", help="end when standard input does")
     return parser
+
+
+def _network(text: str) -> Network:
+    try:
+        return read_network(network_path(text))
+    except NetworkError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _positive(text: str) -> int:

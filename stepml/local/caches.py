@@ -17,7 +17,7 @@ from stepml.local.cache_server import CacheServer, CacheStatus
 from stepml.local.channel_programs import PROGRAMS, LocalProgram
 from stepml.local.parameter_server import ParameterServerProgram
 from stepml.local.ports import port_of, reserve_port
-from stepml.local_identity import ACCOUNT_ID, REGION
+from stepml.local_identity import ACCOUNT_ID, HOST, REGION
 from stepml.packaging.packages import FUNCTION_PACKAGES
 
 START_WAIT_S = 10.0
@@ -92,6 +92,10 @@ class Caches:
 
     def statuses(self) -> list[CacheStatus]:
         return [server.status() for server in self._servers.values()]
+
+    def addresses(self) -> dict[str, str]:
+        """Return ``host:port`` of each channel's server."""
+        return {name: f"{HOST}:{server.port}" for name, server in self._servers.items()}
 
     def close(self) -> None:
         """End all servers and release their ports."""

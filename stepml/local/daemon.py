@@ -9,9 +9,11 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 
-from stepml.local.launching import launch, log_tail
+from stepml.local.launching import Launch, launch, log_tail
 from stepml.local.locks import LockTimeoutError, exclusive
+from stepml.local.network import Network, NetworkError, network_path, read_network
 from stepml.local.record import ServerRecord, read_record, remove_record
 from stepml.local.running import (
     FunctionEnvironment,
@@ -30,6 +32,7 @@ __all__ = [
     "FunctionEnvironment",
     "LocalAwsError",
     "LocalStatus",
+    "NetworkError",
     "NotRunningError",
     "PortTakenError",
     "UnresponsiveError",
@@ -55,6 +58,7 @@ def up(
     *,
     port: int | None = None,
     concurrency: int | None = None,
+    network: str | None = None,
     wait_s: float = START_WAIT_S,
     with_parent: bool = False,
 ) -> LocalStatus:
@@ -67,6 +71,9 @@ def up(
     concurrency : int, optional
         Functions that may run at once; more are throttled. Defaults to the value of the running
         local AWS, else 1000.
+    network : str, optional
+        A file with the network of a cloud, or ``aws``. Defaults to that of the running local AWS,
+        else to this machine's.
     wait_s : float
         Seconds to wait for its first answer.
     with_parent : bool
@@ -79,20 +86,26 @@ def up(
     UnresponsiveError
         It is running but does not answer.
     LocalAwsError
-        It is running with another port or concurrency, or cannot end with this process; or it
-        ended at once, or did not answer in time.
+        It is running with another port, concurrency or network, or cannot end with this process;
+        or it ended at once, or did not answer in time.
+    NetworkError
+        ``network`` has a mistake.
     """
+    wanted = None if network is None else read_network(network_path(network))
     with _alone():
         running = status()
         if running is not None:
             _require_suitable(running, port, concurrency, with_parent)
+            _require_network(running, wanted)
             return running
-        return _start_and_wait(
-            DEFAULT_PORT if port is None else port,
-            DEFAULT_CONCURRENCY if concurrency is None else concurrency,
-            with_parent,
-            wait_s,
+        how = Launch(
+            port=DEFAULT_PORT if port is None else port,
+            concurrency=DEFAULT_CONCURRENCY if concurrency is None else concurrency,
+            identity=secrets.token_hex(16),
+            with_parent=with_parent,
+            network=network,
         )
+        return _start_and_wait(how, wait_s)
 
 
 def down(*, wait_s: float = STOP_WAIT_S) -> bool:
@@ -157,12 +170,18 @@ def _require_same(running_with: str, running: int, wanted: int | None) -> None:
         )
 
 
-def _start_and_wait(port: int, concurrency: int, with_parent: bool, wait_s: float) -> LocalStatus:
-    _require_free(port)
-    identity = secrets.token_hex(16)
-    process = launch(port, concurrency, identity, with_parent)
+def _require_network(running: LocalStatus, wanted: Network | None) -> None:
+    if wanted is not None and asdict(wanted) != running.network:
+        raise LocalAwsError(
+            "the local AWS is already running with another network; `stepml local down` ends it"
+        )
+
+
+def _start_and_wait(how: Launch, wait_s: float) -> LocalStatus:
+    _require_free(how.port)
+    process = launch(how)
     try:
-        ServerRecord(process.pid, port, identity).write()
+        ServerRecord(process.pid, how.port, how.identity).write()
         return _await_answer(process, wait_s)
     except BaseException:  # also at Ctrl-C: the caller would not know of the process
         process.kill()

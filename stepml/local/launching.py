@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from stepml.local.paths import state_directory
@@ -14,17 +15,30 @@ from stepml.local.paths import state_directory
 LOG_LINES_SHOWN = 20
 
 
-def launch(
-    port: int, concurrency: int, identity: str, with_parent: bool
-) -> subprocess.Popen[bytes]:
-    """Start the process; ``with_parent``: it ends with this one, even if this is killed."""
-    command = [
-        sys.executable,
-        *("-m", "stepml.local", "--port", str(port), "--concurrency", str(concurrency)),
-        *("--id", identity),
-        *(["--with-parent"] if with_parent else []),
-    ]
-    with log_path().open("wb") as log, _standard_input(with_parent) as stdin:
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How the process is started."""
+
+    port: int  # of 127.0.0.1
+    concurrency: int  # functions that run at once
+    identity: str  # by which clients know it
+    with_parent: bool  # whether it ends with this process, even if this is killed
+    network: str | None = None  # "aws" or a file
+
+    def arguments(self) -> list[str]:
+        """Return the arguments of ``python -m stepml.local``."""
+        return [
+            *("--port", str(self.port), "--concurrency", str(self.concurrency)),
+            *("--id", self.identity),
+            *(["--with-parent"] if self.with_parent else []),
+            *([] if self.network is None else ["--network", self.network]),
+        ]
+
+
+def launch(how: Launch) -> subprocess.Popen[bytes]:
+    """Start the process."""
+    command = [sys.executable, "-m", "stepml.local", *how.arguments()]
+    with log_path().open("wb") as log, _standard_input(how.with_parent) as stdin:
         # In its own session: Ctrl-C in the terminal is not for it.
         return subprocess.Popen(  # noqa: S603 — our own module, by our own interpreter
             command, stdin=stdin, stdout=log, stderr=log, start_new_session=True

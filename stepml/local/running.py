@@ -58,6 +58,7 @@ class LocalStatus:
     servers: tuple[CacheStatus, ...]  # those that stacks have made
     log_path: Path  # of the server
     id: str  # of the server; no other has it
+    network: dict[str, Any] | None  # of a cloud, as `Network`; None: this machine's
 
 
 def status() -> LocalStatus | None:
@@ -142,4 +143,5 @@ def _status(answer: dict[str, Any]) -> LocalStatus:
         servers=tuple(CacheStatus(**item) for item in answer.get("servers", ())),
         log_path=log_path(),
         id=str(answer["id"]),
+        network=answer.get("network"),
     )

@@ -43,6 +43,8 @@ from stepml.local.functions import FunctionPool
 from stepml.local.http_server import bind
 from stepml.local.lambda_api import ACCOUNT_SETTINGS_PATH, LambdaApi, account_settings
 from stepml.local.log_groups import log_writer
+from stepml.local.network import Network
+from stepml.local.networking import Networking
 from stepml.local.notifications import notification_seams
 from stepml.local.refusals import answer_errors, unknown_service
 from stepml.local.request_log import RequestLog
@@ -104,6 +106,8 @@ class LocalAws:
         The id in the server's status, by which clients know it. Drawn at random by default.
     requests_log : Path, optional
         A file for a log of all requests.
+    network : Network, optional
+        Of a cloud, between functions and the services of channels. Default: this machine's.
     """
 
     def __init__(
@@ -114,6 +118,7 @@ class LocalAws:
         state: Path,
         identity: str | None = None,
         requests_log: Path | None = None,
+        network: Network | None = None,
     ) -> None:
         self._started_at = time.time()
         self._id = identity or secrets.token_hex(16)
@@ -129,11 +134,13 @@ class LocalAws:
             account_id=ACCOUNT_ID,
             write_logs=log_writer(ACCOUNT_ID, REGION),
             concurrency=concurrency,
-            more_variables=self._stack_servers.function_variables,
+            more_variables=self._function_variables,
+            cold_start_s=0.0 if network is None else network.cold_start_s,
         )
         self._concurrency = concurrency
         _configure_moto()
         self._caches = Caches(self.port, state)
+        self._networking = Networking(network, self._caches.addresses(), self._respond)
         code = CodeStore(state / "code")
         code.remove_unused()
         functions = LambdaApi(self._pool, code)
@@ -168,9 +175,13 @@ class LocalAws:
     def close(self) -> None:
         """Release the port and end every process: functions first, then the servers they use."""
         self._server.server_close()
+        self._networking.close()
         self._pool.close()
         self._caches.close()
         self._stack_servers.close()
+
+    def _function_variables(self) -> dict[str, str]:
+        return {**self._stack_servers.function_variables(), **self._networking.variables}
 
     def _prepare_services(self) -> None:
         import samtranslator.translator.translator  # noqa: F401 - loads slowly; deployments need it
@@ -227,6 +238,7 @@ class LocalAws:
             "caches": [asdict(cache) for cache in self._caches.statuses()],
             "servers": [asdict(server) for server in self._stack_servers.statuses()],
             "routes": self._stack_servers.routes,
+            "network": self._networking.described,
         }
 
 

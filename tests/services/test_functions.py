@@ -7,6 +7,7 @@ import os
 import re
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -29,6 +30,7 @@ from stepml.local.functions import (
     TooManyRequestsError,
 )
 from stepml.local.functions.function import access_key
+from stepml.local.network import parse_network
 from stepml.local.system import allow_many_files
 
 PATIENCE_S = 120.0  # generous: a busy machine must not fail a test
@@ -36,7 +38,7 @@ MAX_SYNC_PAYLOAD_BYTES = 6_291_456
 MAX_ASYNC_PAYLOAD_BYTES = 1_048_576
 
 APP = """
-import json, os, signal, subprocess, sys, time
+import json, os, signal, socket, subprocess, sys, time
 from pathlib import Path
 
 class ShardNotFoundError(Exception):
@@ -115,6 +117,13 @@ def speak_much(event, context):
 def speak_and_wait(event, context):
     print("epoch 1 begins")
     wait_for(event, context)
+
+def ask(event, context):
+    with socket.create_connection(event) as connection:
+        began = time.monotonic()
+        connection.sendall(b"?")
+        connection.recv(1)
+        return time.monotonic() - began
 
 def start_child(event, context):
     return subprocess.Popen(["sleep", "600"]).pid
@@ -746,6 +755,40 @@ def test_a_log_has_the_lines_of_an_invocation_in_order(
     assert "Init Duration" not in messages(logs)[-1]
     assert first.log_tail.decode() == "".join(written)
     assert second.log_tail.decode() == "".join(messages(logs)[7:])
+
+
+def test_cold_starts_take_the_least_time_of_a_cloud_side_by_side(
+    make_pool: MakePool, function: Function, logs: Logs, tmp_path: Path
+) -> None:
+    pool = make_pool(cold_start_s=2.0, starts_at_once=1)
+    meeting = {"directory": str(tmp_path / "meeting"), "parties": 3}
+    Path(str(meeting["directory"])).mkdir()
+    began = time.monotonic()
+    with ThreadPoolExecutor(3) as callers:
+        calls = [callers.submit(call, pool, function, "meet", meeting) for _ in range(3)]
+    assert time.monotonic() - began < 3 * 2.0
+    assert len({int(each.result().payload) for each in calls}) == 3
+    starts = re.findall(r"Init Duration: (\d+\.\d+) ms", "".join(messages(logs)))
+    assert len(starts) == 3
+    assert all(float(start) >= 2000 for start in starts)
+
+
+def test_a_function_feels_the_network_that_its_variables_describe(
+    make_pool: MakePool, function: Function
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as echo:
+        host, port = echo.getsockname()
+        threading.Thread(target=_echo_once, args=(echo,), daemon=True).start()
+        network = parse_network({"redis": {"latency_ms": 100}})
+        variables = network.variables({"redis": f"{host}:{port}"})
+        pool = make_pool(more_variables=lambda: variables)
+        assert result(call(pool, function, "ask", [host, port])) >= 0.1
+
+
+def _echo_once(server: socket.socket) -> None:
+    connection, _ = server.accept()
+    with connection:
+        connection.sendall(connection.recv(1))
 
 
 def test_each_environment_has_a_log_stream_of_its_own(

@@ -15,6 +15,7 @@ message requests one process and carries three descriptors:
 
 import gc
 import importlib
+import importlib.util
 import json
 import os
 import select
@@ -24,10 +25,12 @@ import socket
 import sys
 import threading
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, NamedTuple
 
 SERVER_END_S = 1.0  # the system closes a dead server's sockets and pipes one after another
 ROUTES = "STEPML_LOCAL_ROUTES"  # addresses of private networks → those on this machine
+NETWORK = "STEPML_LOCAL_NETWORK"  # the network of a cloud, if functions are to feel one
 PRELOADED = "lambdas.preloaded"  # imports the modules that processes may share, if it exists
 
 
@@ -142,6 +145,7 @@ def begin(descriptors: Descriptors) -> str:
     os.environ.clear()
     os.environ.update(request["variables"])
     route(json.loads(os.environ.pop(ROUTES, "{}")))
+    slow_down(os.environ.pop(NETWORK, ""))
     random = sys.modules.get("numpy.random")
     if random is not None:  # the standard library reseeds itself after a fork
         random.seed()
@@ -162,6 +166,18 @@ def route(routes: dict[str, str]) -> None:
         connect(self, address)
 
     socket.socket.connect = connect_routed  # type: ignore[assignment, method-assign]
+
+
+def slow_down(network: str) -> None:
+    """Let connections feel the ``network`` of a cloud, unless it is empty."""
+    if network:
+        path = Path(__file__).with_name("links.py")
+        spec = importlib.util.spec_from_file_location("stepml_local_links", path)
+        assert spec is not None
+        assert spec.loader is not None
+        links = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(links)
+        links.slow_down(json.loads(network))
 
 
 def ask(life: socket.socket) -> Any:

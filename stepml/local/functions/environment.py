@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import signal
-import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from http import HTTPStatus
 
 from stepml.local.functions import report
@@ -38,21 +36,10 @@ from stepml.local.functions.runtime_api import (
     invocation_path,
 )
 from stepml.local.functions.sandbox import Sandbox
-from stepml.local.functions.templates import Templates
+from stepml.local.functions.starts import StartPolicy
 from stepml.local.functions.variables import Account, process_variables
 
 SETTLE_S = 10.0  # from an answer until the process requests the next event
-
-
-@dataclass(frozen=True, slots=True)
-class StartPolicy:
-    """Limits on the start of environments, shared by all of them."""
-
-    limit_s: float  # for INIT; after it, INIT is repeated within the invocation's time
-    # Held during INIT. On AWS every environment has its own processors; here, dozens that start at
-    # once would all exceed the limit.
-    slots: threading.Semaphore
-    templates: Templates
 
 
 class Environment:
@@ -151,7 +138,10 @@ class Environment:
         with self._starts.slots:  # each holder releases it within the limit
             if not is_wanted():
                 raise NotWantedError
-            return self._initialise(request_id)
+            failure = self._initialise(request_id)
+        if self._init_s is not None:
+            self._init_s = self._starts.prolonged(self._init_s)
+        return failure
 
     def _initialise(self, request_id: str) -> Outcome | None:
         self._log.add_line(report.init_start_line())

@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from stepml.local.functions.delivery import EventDelivery
-from stepml.local.functions.environment import Environment, StartPolicy
+from stepml.local.functions.environment import Environment
 from stepml.local.functions.errors import (
     EventNotTakenError,
     NotWantedError,
@@ -26,7 +26,8 @@ from stepml.local.functions.function import (
     always,
 )
 from stepml.local.functions.logs import WriteLogs
-from stepml.local.functions.report import internal_failure
+from stepml.local.functions.report import failed
+from stepml.local.functions.starts import StartPolicy
 from stepml.local.functions.templates import Templates
 from stepml.local.functions.variables import Account
 
@@ -64,6 +65,8 @@ class FunctionPool:
         Cold starts at once; others wait. Defaults to two for each processor.
     more_variables : callable
         Returns environment variables for a new process, such as those of its network.
+    cold_start_s : float
+        The least time of a cold start.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class FunctionPool:
         init_limit_s: float = INIT_LIMIT_S,
         starts_at_once: int | None = None,
         more_variables: Callable[[], Mapping[str, str]] = dict,
+        cold_start_s: float = 0.0,
     ) -> None:
         self._account = Account(endpoint_url, region, account_id, more_variables)
         self._write_logs = write_logs
@@ -88,7 +92,7 @@ class FunctionPool:
         self._max_environments = max_environments
         slots = threading.BoundedSemaphore(starts_at_once or 2 * (os.cpu_count() or 1))
         self._templates = Templates()
-        self._starts = StartPolicy(init_limit_s, slots, self._templates)
+        self._starts = StartPolicy(init_limit_s, slots, self._templates, cold_start_s)
         self._lock = threading.Lock()
         self._all_done = threading.Condition(self._lock)  # no invocation is running
         self._running = 0
@@ -162,10 +166,10 @@ class FunctionPool:
             try:
                 return self._invoke_until_taken(function, payload, request_id, is_wanted)
             except NotWantedError as error:
-                return _failed(request_id, error)
+                return failed(request_id, error)
             except Exception as error:  # of the pool itself; the caller must neither hang nor crash
                 logger.exception("invocation of %s failed inside the local AWS", function.name)
-                return _failed(request_id, error)
+                return failed(request_id, error)
 
     def _invoke_until_taken(
         self, function: Function, payload: bytes, request_id: str, is_wanted: IsWanted
@@ -289,10 +293,6 @@ def _survived(what: str) -> Iterator[None]:
         yield
     except Exception:
         logger.exception("%s failed", what)
-
-
-def _failed(request_id: str, error: Exception) -> Invocation:
-    return Invocation(request_id, internal_failure(error).payload, "Unhandled", b"")
 
 
 def _check_size(payload: bytes, limit_bytes: int) -> None:

@@ -14,6 +14,7 @@ from stepml.local.functions.errors import (
     SandboxExitedError,
     SandboxTimeoutError,
 )
+from stepml.local.functions.function import Invocation
 from stepml.local.functions.runtime_api import MAX_BODY_BYTES
 
 
@@ -73,6 +74,11 @@ def internal_failure(error: Exception) -> Outcome:
     """Return the answer if the local AWS itself failed; Step Functions can retry this error."""
     message = f"The local execution environment failed: {type(error).__name__}: {error}"
     return Outcome(error_payload("Lambda.Unknown", message), True, "Lambda.Unknown", message)
+
+
+def failed(request_id: str, error: Exception) -> Invocation:
+    """Return the result of an invocation for which the local AWS itself failed."""
+    return Invocation(request_id, internal_failure(error).payload, "Unhandled", b"")
 
 
 def init_start_line() -> str:
