@@ -11,6 +11,7 @@ import typer
 from stepml.cli.errors import BAD_INPUT, DOUBTFUL, BadInputError
 from stepml.cli.figures import count
 from stepml.cli.folding import folded
+from stepml.cli.job_input import JobFile, Settings, file_of, read_job
 from stepml.cli.options import (
     AsJson,
     EndpointUrl,
@@ -21,7 +22,7 @@ from stepml.cli.options import (
     Target,
 )
 from stepml.cli.output import Output
-from stepml.cli.run import JobFile, Strict, is_stream, read_job
+from stepml.cli.run import Strict
 from stepml.client.stack import DEFAULT_STACK
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def add_to(app: typer.Typer) -> None:
 
 def check(
     job: JobFile,
+    settings: Settings = None,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -72,10 +74,10 @@ def check(
 
     if data is not None and not data.exists():
         raise BadInputError(f"--data: {str(data)!r} cannot be read: No such file or directory")
-    file = "" if is_stream(job) else str(job)
+    file = file_of(job)
     target, output = Target.chosen(local, endpoint_url, stack, profile, region), Output(as_json)
     with output.working("checking"):
-        found = findings_of(read_job(job), file, target, data, code)
+        found = findings_of(read_job(job), file, target, data, code, settings)
     output.document(_document(file, found))
     _show(found, file, target, output)
     if found.mistakes:

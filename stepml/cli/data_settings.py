@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
 from stepml.cli.errors import BadInputError
+from stepml.cli.job_input import of_option
+from stepml.client.job_changes import Change, changed
 from stepml.job.conversion import converted
 from stepml.job.data import Data
 from stepml.job.explanations import mistakes
 from stepml.job.spec import JobSpec
 from stepml.job.spec_base import listed
 
-_FIELD = "data."
+_GROUP = "data"
 
 
 def data_with(data: Data, settings: Sequence[str], allowed: Sequence[str] | None = None) -> Data:
@@ -29,26 +29,24 @@ def data_with(data: Data, settings: Sequence[str], allowed: Sequence[str] | None
     BadInputError
         There is no such field, or its value is not allowed.
     """
-    given = dict(map(_parsed, settings))
-    if not given:
-        return data
-    strange = [name for name in given if allowed is not None and name not in allowed]
+    with of_option():
+        changes = [_within_data(Change.parsed(each)) for each in settings]
+    names = [change.path[1] for change in changes]
+    strange = [name for name in names if allowed is not None and name not in allowed]
     if allowed is not None and strange:
         raise BadInputError(f"--set: expected {listed(tuple(allowed))}, got {strange[0]!r}")
-    document = {"data": {"uri": data.uri, **given}}
-    found = [each for each in mistakes(document, JobSpec) if each.startswith("data")]
+    with of_option():
+        document = changed({_GROUP: {"uri": data.uri}}, changes)
+    found = [each for each in mistakes(document, JobSpec) if each.startswith(_GROUP)]
     if found:
-        raise BadInputError(f"--set: {'; '.join(each.removeprefix(_FIELD) for each in found)}")
-    fields = converted(document["data"], Data)
-    return msgspec.structs.replace(data, **{name: getattr(fields, name) for name in given})
+        raise BadInputError(
+            f"--set: {'; '.join(each.removeprefix(f'{_GROUP}.') for each in found)}"
+        )
+    fields = converted(document[_GROUP], Data)
+    return msgspec.structs.replace(data, **{name: getattr(fields, name) for name in names})
 
 
-def _parsed(setting: str) -> tuple[str, Any]:
-    name, equals, text = setting.partition("=")
-    if not equals:
-        raise BadInputError(f"--set: expected FIELD=VALUE, got {setting!r}")
-    try:
-        value = json.loads(text)
-    except ValueError:
-        value = text
-    return name.strip().removeprefix(_FIELD), value
+def _within_data(change: Change) -> Change:
+    """Return a change of the job; its path may be given without the group's name."""
+    is_whole = len(change.path) > 1 and change.path[0] == _GROUP
+    return change if is_whole else Change((_GROUP, *change.path), change.value)

@@ -11,16 +11,18 @@ from typing import Any
 import msgspec
 
 from stepml.cli.data_places import DataPlace, local_place
+from stepml.cli.job_input import with_settings
 from stepml.cli.options import Target
 from stepml.cli.own_code import STAND_IN, pack, require_entry_point, with_code
 from stepml.client import Client
 from stepml.client.catalogues import BucketObjects
 from stepml.client.checking import concurrency_of, lacking, unreadable
 from stepml.client.errors import AccessError
+from stepml.client.job_sources import job_json
 from stepml.client.stack import Stack
 from stepml.job.errors import InvalidJobError, StepMLError
 from stepml.job.job_files import require_small
-from stepml.job.json_text import job_text, json_document
+from stepml.job.json_text import json_document
 from stepml.job.places import bucket_and_key, is_absolute
 from stepml.job.reports import DatasetFacts, JobWarning
 from stepml.job.salvage import salvaged
@@ -49,14 +51,19 @@ class JobFindings:
 
 
 def findings_of(
-    content: bytes, file: str, target: Target, data: Path | None = None, code: Path | None = None
+    content: bytes,
+    file: str,
+    target: Target,
+    data: Path | None = None,
+    code: Path | None = None,
+    settings: Sequence[str] | None = None,
 ) -> JobFindings:
     """Return everything that is found about the job in ``content``.
 
     Parameters
     ----------
     content : bytes
-        The job's JSON.
+        The job in JSON, YAML or TOML.
     file : str
         The job's file, for messages.
     target : Target
@@ -65,10 +72,12 @@ def findings_of(
         The data on this machine, instead of ``data.uri``.
     code : Path, optional
         The code of ``model.entry_point``.
+    settings : sequence of str, optional
+        Fields of the job that are set: ``workers=8``.
     """
     found = JobFindings()
     try:
-        text = job_text(content, file)
+        text = with_settings(job_json(content, file), settings, file)
         document = json_document(text, file)
         require_small(text)
     except InvalidJobError as error:

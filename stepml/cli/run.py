@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import sys
 import time
 from collections.abc import Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from stepml.cli.errors import EXIT_CODES, BadInputError
+from stepml.cli.job_input import JobFile, Settings, file_of, is_stream, job_given
 from stepml.cli.options import (
     AsJson,
     EndpointUrl,
@@ -29,7 +28,6 @@ from stepml.cli.output import Output
 from stepml.cli.own_code import STAND_IN, pack, require_entry_point, sent, with_code
 from stepml.cli.streams import OutputLostError
 from stepml.client.stack import DEFAULT_STACK
-from stepml.job.json_text import MOST_JOB_BYTES, job_text
 from stepml.job.names import stem_of
 
 if TYPE_CHECKING:
@@ -38,11 +36,7 @@ if TYPE_CHECKING:
 
 MAX_WORKERS_PER_CORE = 16  # on this machine; above it, their starts dominate a job
 RESULTS = Path("runs")
-STDIN = Path("-")
 
-JobFile = Annotated[
-    Path, typer.Argument(metavar="JOB.json", help="The job, a JSON object; - is stdin.")
-]
 Strict = Annotated[bool, typer.Option("--strict", help="End with an error if there are warnings.")]
 Out = Annotated[
     Path, typer.Option("--out", metavar="DIRECTORY", help="Directory for the model and the report.")
@@ -61,6 +55,7 @@ def add_to(app: typer.Typer) -> None:
 
 def run(
     job: JobFile,
+    settings: Settings = None,
     name: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="The run's name; default: the file's and the time."),
@@ -87,8 +82,7 @@ def run(
 
     Ctrl-C stops watching; the job continues.
     """
-    file = "" if is_stream(job) else str(job)
-    text = job_text(read_job(job), file)
+    file, text = file_of(job), job_given(job, settings)
     chosen = name if name is not None else default_name(job)
     packed = None if code is None else pack(code)
     spec = _checked(text if packed is None else with_code(text, STAND_IN, file), file, chosen)
@@ -142,25 +136,6 @@ def default_name(job: Path) -> str:
     stem = stem_of("" if is_stream(job) else job.stem)
     # Three random letters distinguish runs that start in the same second.
     return f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)[:3]}"
-
-
-def is_stream(job: Path) -> bool:
-    """Return whether the job comes from a pipe, or from standard input as ``-``."""
-    return job == STDIN or job.is_fifo() or job.is_char_device()
-
-
-def read_job(job: Path) -> bytes:
-    """Return the content of a job's file, or of standard input."""
-    try:
-        with nullcontext(sys.stdin.buffer) if job == STDIN else job.open("rb") as file:
-            content = file.read(MOST_JOB_BYTES + 1)
-    except OSError as error:
-        raise BadInputError(f"job file {str(job)!r} cannot be read: {error.strerror}") from None
-    if len(content) > MOST_JOB_BYTES:  # of any length: it may be data, or a device without end
-        raise BadInputError(
-            f"job file {str(job)!r}: expected a job, in at most {MOST_JOB_BYTES:,} bytes"
-        )
-    return content
 
 
 def _checked(text: str, file: str, name: str) -> JobSpec:

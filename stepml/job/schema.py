@@ -32,11 +32,27 @@ def job_schema() -> Schema:
 
 def field_schema(path: Sequence[str], job: object) -> Schema:
     """Return the schema of the field at ``path``; ``job`` determines the variant."""
+    return _schema_at(path, job, absent=None)
+
+
+def field_names(path: Sequence[str], job: object) -> tuple[str, ...] | None:
+    """Return the names of the fields of the group at ``path``, which may be absent in ``job``.
+
+    Those of all variants, if ``job`` chooses none. None if any name may be given; none at all if
+    there is no group.
+    """
+    schema = _schema_at(path, job, absent={})
+    names = tuple(schema.get("properties", {}))
+    return None if not names and _values_of(schema) else names
+
+
+def _schema_at(path: Sequence[str], job: object, absent: object) -> Schema:
+    """Return the schema at ``path``, with ``absent`` in the place of values that are no objects."""
     node, value = _resolve(job_schema(), job), job
     for name in path:
         value = value.get(name) if isinstance(value, dict) else None
         found = node.get("properties", {}).get(name) or _values_of(node) or {}
-        node = _resolve(found, value)
+        node = _resolve(found, value if isinstance(value, dict) else absent)
     return node
 
 
@@ -118,10 +134,12 @@ def _resolve(schema: Schema, value: object) -> Schema:
         mapping = schema["discriminator"]["mapping"]
         name = value.get("name")
         chosen = mapping.get(name) if isinstance(name, str) else None
-        # No variant is chosen yet: the only common field is the name that chooses one.
+        # No variant is chosen yet: the fields may be those of any.
         return _resolve({"$ref": chosen}, value) if chosen else _choice_of(mapping)
     return schema
 
 
 def _choice_of(mapping: dict[str, str]) -> Schema:
-    return {"type": "object", "properties": {"name": {"enum": sorted(mapping)}}}
+    variants = (_resolve({"$ref": each}, None) for each in mapping.values())
+    fields = {name: field for each in variants for name, field in each["properties"].items()}
+    return {"type": "object", "properties": {**fields, "name": {"enum": sorted(mapping)}}}

@@ -172,7 +172,7 @@ def test_any_field_of_the_data_may_be_set(setting: str) -> None:
     ("setting", "message"),
     [
         ("encode", "--set: expected FIELD=VALUE, got 'encode'"),
-        ("encod=hash", "unknown field 'encod' (did you mean 'encode'?)"),
+        ("encod=hash", "--set: data.encod: unknown field (did you mean 'data.encode'?)"),
         ("encode=hashed", "--set: encode: expected one of: hash"),
         ('columns={"drop": ["idd"]}', "got 'idd' (did you mean 'id'?)"),
     ],

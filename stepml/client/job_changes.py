@@ -1,0 +1,170 @@
+"""Changes to the fields of a job: ``algorithm.learning_rate=0.1``."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, Self
+
+from stepml.job.errors import InvalidJobError
+from stepml.job.explanations import did_you_mean
+from stepml.job.json_values import where
+from stepml.job.schema import describe, field_names, field_schema
+
+_NAME = r'"[^"]*"|[^."=\s]+'
+_SETTING = re.compile(rf"\s*((?:{_NAME})(?:\.(?:{_NAME}))*)\s*=(.*)", re.DOTALL)
+_VARIANT = "name"  # the field that chooses the fields beside it
+_CLOSE = 0.7  # similarity of a name to that of a field
+_MOST_HINTS = 3
+_BEGINS = ("{", "[", '"')  # of JSON that is no number or word
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A new value of one field of a job."""
+
+    path: tuple[str, ...]  # the names of groups and of the field
+    value: Any
+
+    @classmethod
+    def parsed(cls, setting: str) -> Self:
+        """Return the change that ``setting`` describes, as in ``algorithm.learning_rate=0.1``.
+
+        A name with dots is in double quotes. The value is JSON, or text if it is none.
+
+        Raises
+        ------
+        InvalidJobError
+            It is no path with a value, or the value begins like JSON, but is none.
+        """
+        found = _SETTING.fullmatch(setting)
+        if found is None:
+            raise InvalidJobError(f"expected FIELD=VALUE, got {setting!r}")
+        path = tuple(name.strip('"') for name in re.findall(_NAME, found[1]))
+        return cls(path, _value(found[2], where(path)))
+
+
+def changed(job: Any, changes: Sequence[Change]) -> Any:
+    """Return the document of a job with ``changes``; later ones win. ``job`` stays as it is.
+
+    Groups that the job lacks are made.
+
+    Raises
+    ------
+    InvalidJobError
+        A job has no such field. The values are not checked: `parse_job` does that.
+    """
+    if not isinstance(job, dict):
+        return job
+    result = json.loads(json.dumps(job))
+    for change in changes:
+        _set(result, change)
+    unknown = [each for change in changes for each in _unknown(result, change)]
+    left = [each for change in changes for each in _left_over(job, result, change)]
+    if unknown or left:
+        raise InvalidJobError.of([*unknown, *left])
+    return result
+
+
+def _value(text: str, field: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        if text.startswith(_BEGINS) and text != text[0]:  # a bracket alone may be a delimiter
+            raise InvalidJobError(f"{field}: expected JSON, got {text}") from None
+        return text
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)  # NaN: then it is text
+
+
+def _set(job: dict[str, Any], change: Change) -> None:
+    group = job
+    for depth, name in enumerate(change.path[:-1], 1):
+        inner = group.get(name)
+        if inner is None:
+            inner = group[name] = {}
+        if not isinstance(inner, dict):
+            field = where(change.path[:depth])
+            raise InvalidJobError(
+                f"{where(change.path)}: {field} is {json.dumps(inner)} in the job, which has no "
+                f"fields; set {field} as a whole"
+            )
+        group = inner
+    group[change.path[-1]] = change.value
+
+
+def _unknown(job: Any, change: Change) -> Iterator[str]:
+    """Yield a message if a job has no such field."""
+    field = where(change.path)
+    for depth, name in enumerate(change.path):
+        group = change.path[:depth]
+        names = field_names(group, job)
+        if names is None:  # names of columns, and the like
+            return
+        if not names:
+            about = describe(field_schema(group, job))
+            yield f"{field}: {where(group)} has no fields; it is {about}"
+            return
+        if name not in names:
+            known = f"; known: {', '.join(sorted(names))}"
+            hint = _suggestion([*group, name], names, job)
+            yield f"{field}: unknown field{hint or known}"
+            return
+
+
+def _left_over(before: Any, job: Any, change: Change) -> Iterator[str]:
+    """Yield a message if a variant is chosen that lacks fields of the job's variant."""
+    *group, name = change.path
+    given = _value_at(job, group)
+    if name != _VARIANT or _value_at(before, change.path) in (None, change.value):
+        return
+    names = field_names(group, job) or ()
+    left = [each for each in given if each not in names]
+    if left:
+        field, new = where(group), json.dumps({_VARIANT: change.value})
+        yield (
+            f"{where(change.path)}: {', '.join(left)} of the job's {field} would remain, which "
+            f"{change.value!r} lacks; set {field} as a whole, as in {field}={new}"
+        )
+
+
+def _value_at(job: Any, path: Sequence[str]) -> Any:
+    for name in path:
+        job = job.get(name) if isinstance(job, dict) else None
+    return job
+
+
+def _suggestion(path: Sequence[str], names: Sequence[str], job: Any) -> str:
+    """Return a hint at the fields that may be meant; ``names`` are those of the group of ``path``.
+
+    A path may be one with a typing error, or a name without its group, or a part of a name.
+    """
+    *group, name = path
+    if close := get_close_matches(name.lower(), names, 1, _CLOSE):
+        return _did_you_mean([where([*group, close[0]])])
+    paths = {each: each.rpartition(".")[2] for each in _paths(job)}
+    same = [each for each, last in paths.items() if last == name.lower()]
+    parts = [each for each, last in paths.items() if _is_part(name.lower(), last)]
+    return _did_you_mean(same or parts[:_MOST_HINTS]) or did_you_mean(where(path), paths)
+
+
+def _did_you_mean(paths: Sequence[str]) -> str:
+    return f" (did you mean {' or '.join(map(repr, paths))}?)" if paths else ""
+
+
+def _is_part(given: str, name: str) -> bool:
+    """Return whether ``given`` is a part of a name, or its initials, such as lr."""
+    words = name.split("_")
+    return given in words or given == "".join(word[0] for word in words if word)
+
+
+def _paths(job: Any) -> Iterator[str]:
+    """Yield the fields of a job and of its groups."""
+    for name in field_names((), job) or ():
+        yield name
+        yield from (f"{name}.{each}" for each in field_names((name,), job) or ())
