@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +13,7 @@ import typer
 from stepml.cli.errors import BAD_INPUT, DOUBTFUL, BadInputError
 from stepml.cli.figures import count
 from stepml.cli.folding import folded
-from stepml.cli.job_input import JobFile, Settings, file_of, read_job
+from stepml.cli.job_input import JobFile, Settings, file_of, job_given, read_job, settings_again
 from stepml.cli.options import (
     AsJson,
     EndpointUrl,
@@ -23,7 +25,9 @@ from stepml.cli.options import (
 )
 from stepml.cli.output import Output
 from stepml.cli.run import Strict
+from stepml.cli.streams import can_encode_all
 from stepml.client.stack import DEFAULT_STACK
+from stepml.job.json_text import json_document
 
 if TYPE_CHECKING:
     from stepml.cli.job_findings import JobFindings
@@ -58,6 +62,9 @@ def check(
             help="The code of model.entry_point: a directory, a .zip or a .py file.",
         ),
     ] = None,
+    prints: Annotated[
+        bool, typer.Option("--print", help="Print the job as JSON, with --set, and check no more.")
+    ] = False,
     strict: Strict = False,
     local: Local = False,
     endpoint_url: EndpointUrl = None,
@@ -74,16 +81,27 @@ def check(
 
     if data is not None and not data.exists():
         raise BadInputError(f"--data: {str(data)!r} cannot be read: No such file or directory")
+    if prints:
+        _print(job_given(job, settings), file_of(job))
+        return
     file = file_of(job)
     target, output = Target.chosen(local, endpoint_url, stack, profile, region), Output(as_json)
     with output.working("checking"):
         found = findings_of(read_job(job), file, target, data, code, settings)
     output.document(_document(file, found))
-    _show(found, file, target, output)
+    _show(found, f"{file}{settings_again(settings)}" if file else "", target, output)
     if found.mistakes:
         raise typer.Exit(BAD_INPUT)
     if (strict or found.is_strict) and found.warnings:
         raise typer.Exit(DOUBTFUL)
+
+
+def _print(text: str, file: str) -> None:
+    from stepml.job.parse import parse_job
+
+    parse_job(text, file)
+    escapes = not can_encode_all(sys.stdout)
+    print(json.dumps(json_document(text, file), indent=2, ensure_ascii=escapes))
 
 
 def _document(file: str, found: JobFindings) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -57,6 +58,11 @@ def with_settings(text: str, settings: Sequence[str] | None, file: str) -> str:
     document = json_document(text, file)
     with of_option():
         return json.dumps(changed(document, [Change.parsed(each) for each in settings]))
+
+
+def settings_again(settings: Sequence[str] | None) -> str:
+    """Return the options that give ``settings`` again, for a command: `` --set workers=8``."""
+    return "".join(f" --set {quote(each)}" for each in settings or ())
 
 
 @contextmanager

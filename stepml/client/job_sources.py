@@ -32,10 +32,14 @@ def job_json(content: bytes, file: str = "") -> str:
     Raises
     ------
     InvalidJobError
-        The text is not YAML or TOML; JSON is returned as it is.
+        The text is not in the format of its name. JSON is returned as it is, right or wrong.
     """
     text = job_text(content, file)
-    kind = SUFFIXES.get(PurePath(file).suffix.lower()) or _guessed(text)
+    named = SUFFIXES.get(PurePath(file).suffix.lower())
+    kind = _guessed(text) if named in (None, "JSON") else named
+    if named == "JSON" != kind:
+        other = PurePath(file).with_suffix(f".{kind.lower()}")
+        raise InvalidJobError(f"the job is not JSON: {file!r}: it is {kind}; name it {other.name}")
     return text if kind == "JSON" else json.dumps(_parsed(text, kind, file))
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from stepml.job.errors import InvalidJobError
-
-_MOST_SHOWN = 60  # characters of a line
+from stepml.job.json_text import excerpt
 
 
 class TextMistakeError(Exception):
@@ -22,15 +21,14 @@ class TextMistakeError(Exception):
         self.reason, self.line, self.column = reason, line, column
 
     def in_job(self, text: str, kind: str, file: str) -> InvalidJobError:
-        """Return the error about the job with this text, of the format ``kind``."""
-        there = f"{file!r}: " if file else ""
-        mistake = f"{there}{self.reason}{self._place(text)}"
-        return InvalidJobError(f"the job cannot be read as {kind}: {mistake}")
+        """Return the error about the job with this text, of the format ``kind``.
 
-    def _place(self, text: str) -> str:
-        if not self.line:
-            return ""
-        lines = text.splitlines()
-        line = lines[self.line - 1].strip() if self.line <= len(lines) else ""
-        shown = line if len(line) <= _MOST_SHOWN else f"{line[: _MOST_SHOWN - 1]}…"
-        return f": line {self.line} column {self.column}" + (f": {shown}" if shown else "")
+        Its note is the line of the mistake, with a caret below the place.
+        """
+        at = f"line {self.line}, column {self.column}: " if self.line else ""
+        there = f"{file!r}: " if file else ""
+        error = InvalidJobError(f"the job cannot be read as {kind}: {there}{at}{self.reason}")
+        lines = text.split("\n")
+        if 0 < self.line <= len(lines):
+            error.add_note("\n".join(excerpt(lines[self.line - 1], self.column - 1)))
+        return error

@@ -260,7 +260,7 @@ def test_each_mistake_has_a_line_and_a_place_in_a_list_of_json(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("text", "mistake"),
     [
-        ("data:\n  uri: x\n", "it looks like YAML"),
+        ("data:\n  uri: x\n", "it is YAML; name it job.yaml"),
         ("# StepML\n", "it looks like Markdown"),
     ],
 )

@@ -59,6 +59,11 @@ def test_a_job_is_the_same_in_each_format(text: str, suffix: str, encoding: str)
         assert parse_job(job_json(content, file)) == parse_job(JOB)
 
 
+@pytest.mark.parametrize(("text", "kind"), [(YAML, "yaml"), (TOML, "toml")])
+def test_another_format_in_a_file_of_json_is_named(text: str, kind: str) -> None:
+    assert refused(text, "my.json").endswith(f"it is {kind.upper()}; name it my.{kind}")
+
+
 def test_json_stays_to_the_letter() -> None:
     text = '{ "workers": 4.0, "x": 1 }\n'
     assert job_json(text.encode(), "my.json") == text
@@ -91,17 +96,17 @@ def test_scalars_of_yaml_are_those_of_version_1_2(text: str, value: object) -> N
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("a: [1\nb: 2", "expected ',' or ']', but got ':': line 2 column 2: b: 2"),
-        ("a: 1\na: 2", "the field 'a' is given twice: line 2 column 1: a: 2"),
-        ("a: &x 1\nb: *x", "aliases are not supported, got *x: line 2 column 4: b: *x"),
-        ("? [1]\n: 2", "expected the name of a field: line 1 column 3"),
+        ("a: [1\nb: 2", "line 2, column 2: expected ',' or ']', but got ':'"),
+        ("a: 1\na: 2", "line 2, column 1: the field 'a' is given twice"),
+        ("a: &x 1\nb: *x", "line 2, column 4: aliases are not supported, got *x"),
+        ("? [1]\n: 2", "line 1, column 3: expected the name of a field"),
         ("a: !!python/name:os.system x", "the type !!python/name:os.system is not supported"),
         ("a: !!set {x}", "the type !!set is not supported"),
         ("a: !!int x", "expected !!int, got 'x'"),
         ("a: !!map x", "the value does not suit !!map"),
         ("a: !!bool {}", "the value does not suit !!bool"),
-        ("a:\n\t- 1", "YAML is indented by blanks, not by tabs: line 2 column 1"),
-        ("a: 1\n---\nb: 2", "expected one document, there is another: line 2 column 1: ---"),
+        ("a:\n\t- 1", "line 2, column 1: YAML is indented by blanks, not by tabs"),
+        ("a: 1\n---\nb: 2", "line 2, column 1: expected one document, there is another"),
         ("a: \x07", "unacceptable character #x0007"),
         ("", "it is empty"),
         ("# nothing", "it is empty"),
@@ -117,7 +122,7 @@ def test_a_mistake_in_yaml_has_its_line(text: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("a = 1\nb = x\n", "invalid value: line 2 column 5: b = x"),
+        ("a = 1\nb = x\n", "line 2, column 5: invalid value"),
         ("a = [1", "unclosed array"),
         ("a = " + "9" * 5000, "a number has too many digits"),
         ("", "it is empty"),
