@@ -10,6 +10,7 @@ import typer
 
 from stepml.cli import (
     check,
+    compare,
     data,
     deploy,
     destroy,
@@ -57,6 +58,7 @@ running.add_to(app)
 check.add_to(app)
 retry.add_to(app)
 look.add_to(app)
+compare.add_to(app)
 predict.add_to(app)
 export.add_to(app)
 deploy.add_to(app)

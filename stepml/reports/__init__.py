@@ -10,6 +10,7 @@
     print(record.status, [report.loss for report in record.epochs])
 """
 
+from stepml.reports.comparison import Comparison, compare
 from stepml.reports.run_record import RunRecord
 
-__all__ = ["RunRecord"]
+__all__ = ["Comparison", "RunRecord", "compare"]

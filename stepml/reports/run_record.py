@@ -14,11 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
+from stepml.client.errors import ExecutionNotFoundError
 from stepml.client.execution import RUNNING, SUCCEEDED, EpochAttempt, ExecutionState
 from stepml.client.failures import Failure
 from stepml.client.objects import read_document
 from stepml.job.documents import encode
-from stepml.job.errors import InvalidJobError, StepMLError
+from stepml.job.errors import InvalidJobError
 from stepml.job.parse import parse_job
 from stepml.job.parts import FunctionTimes
 from stepml.job.reports import DatasetFacts, EpochReport, JobReport, total_cost_usd
@@ -33,7 +34,7 @@ RECORD_FILE = "run.json"
 T = TypeVar("T")
 
 
-class RunNotFoundError(StepMLError, LookupError):
+class RunNotFoundError(ExecutionNotFoundError):
     """A directory has no results of a run."""
 
 

@@ -26,6 +26,8 @@ COMMANDS = [
     ["stop"],
     ["retry"],
     ["epochs"],
+    ["compare"],
+    ["jobs"],
     ["logs"],
     ["schema"],
     ["predict"],
@@ -41,7 +43,18 @@ COMMANDS = [
 ]
 WORDS = [
     *("--json", "--help", "-h", "--local", "--detach", "--follow", "--no-label", "--header"),
-    *("--name", "--out", "--stack", "--endpoint-url", "--rank", "--epoch", "--format", "--label"),
+    *(
+        "--name",
+        "--out",
+        "--stack",
+        "--endpoint-url",
+        "--rank",
+        "--epoch",
+        "--by",
+        "--csv",
+        "--format",
+        "--label",
+    ),
     *("--host", "--days", "--upload", "--version", "--", "-", "job.json", "broken.json", "runs"),
     *("model", "rows.csv", "/dev/null", "/dev/full", "/", ".", "", "0", "-1", "1e9", "csv", "x"),
     *("s3://bucket/key", "s3://", "http://my_host", "http://127.0.0.1:99999", "arn:aws:states:x"),

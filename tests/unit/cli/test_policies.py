@@ -60,6 +60,7 @@ COMMANDS = {
     "viewer": [
         ("jobs",),
         ("epochs", "{name}"),
+        ("compare", "{name}", "latest"),
         ("watch", "{name}"),
         ("logs", "{name}"),
         ("data", "ls"),

@@ -1,0 +1,110 @@
+"""A comparison of runs as a page of HTML: curves, results, and the differences of their jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from markupsafe import Markup
+
+from stepml.job.measures import LOSS, MEASURES
+from stepml.reports.charts import COLOURS, Column, Series, bars, kinds_of, line_chart
+from stepml.reports.comparison import Comparison, Row, training_seconds
+from stepml.reports.costs import costs_by_kind
+from stepml.reports.courses import AXES, EPOCH, Axis, course
+from stepml.reports.figures import cost, duration
+from stepml.reports.letters import run_letters
+from stepml.reports.pages import page
+
+MOST_METRICS = 12  # with a chart
+
+
+@dataclass(frozen=True, slots=True)
+class _Section:
+    id: str
+    title: str
+    text: str = ""
+    charts: list[Markup] = field(default_factory=list)
+    rows: Sequence[Row] = ()
+
+    @property
+    def has_content(self) -> bool:
+        return bool(self.charts or self.rows)
+
+
+def comparison_page(comparison: Comparison) -> str:
+    """Return a comparison as one file of HTML, which needs no network."""
+    names = [run.job_id for run in comparison.runs]
+    sections = (
+        _Section("jobs", "What differs between the jobs", rows=comparison.differences),
+        _Section("results", "Results", rows=comparison.results),
+        _Section(
+            "level",
+            f"Until {comparison.level_text}",
+            "The best that all of the runs reach; speed-ups refer to the first.",
+            rows=comparison.to_level,
+        ),
+        _Section("learning", "Learning", charts=_curves(comparison)),
+        _Section("time", "Time and cost", charts=_bars(comparison)),
+    )
+    return page(
+        "compare.html.j2",
+        names=names,
+        runs=list(zip(run_letters(len(names)), names, strict=True)),
+        colours=COLOURS,
+        notes=comparison.notes,
+        sections=[each for each in sections if each.has_content],
+    )
+
+
+def _curves(comparison: Comparison) -> list[Markup]:
+    """Return the measure by each effort, and the other metrics by epoch."""
+    measure = comparison.measure
+    of_measure = [] if measure is None else [_chart(comparison, measure, axis) for axis in AXES]
+    others = [name for name in _metrics(comparison) if name != measure][:MOST_METRICS]
+    return _drawn(*of_measure, *(_chart(comparison, name, EPOCH) for name in others))
+
+
+def _metrics(comparison: Comparison) -> list[str]:
+    """Return the measures that two runs or more have."""
+    known = [set(each.metrics) for run in comparison.runs if (each := run.model_report) is not None]
+    found = [name for name in MEASURES if sum(name in each for each in known) > 1]
+    return found if comparison.measure is None else [LOSS, *found]
+
+
+def _chart(comparison: Comparison, measure: str, axis: Axis) -> Markup:
+    letters = run_letters(len(comparison.runs))
+    lines = [
+        Series(letter, course(run, measure, axis))
+        for letter, run in zip(letters, comparison.runs, strict=True)
+    ]
+    return line_chart(f"{measure} by {axis.name}", lines, axis.title)
+
+
+def _bars(comparison: Comparison) -> list[Markup]:
+    letters = run_letters(len(comparison.runs))
+    runs = list(zip(letters, comparison.runs, strict=True))
+    times = [
+        Column(
+            letter, {"training": training, "other": run.seconds - training}, duration(run.seconds)
+        )
+        for letter, run in runs
+        if (training := training_seconds(run)) is not None and run.seconds is not None
+    ]
+    costs = [
+        Column(letter, kinds, f"$ {cost(sum(kinds.values()))}")
+        for letter, run in runs
+        if (kinds := costs_by_kind(run))
+    ]
+    return _drawn(
+        bars("Seconds", times, "s", _colours(times)), bars("US dollars", costs, "", _colours(costs))
+    )
+
+
+def _colours(columns: Sequence[Column]) -> dict[str, str]:
+    """Return colours of kinds, from the last one on: runs have the first ones."""
+    return {kind: f"c{COLOURS - 1 - n}" for n, kind in enumerate(kinds_of(columns)[:COLOURS])}
+
+
+def _drawn(*charts: Markup) -> list[Markup]:
+    return [chart for chart in charts if chart]
