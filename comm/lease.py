@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from comm.exchange import Workers
 from stepml.job import keys
 from stepml.job.errors import StorageError, StorageUnavailableError, WaitTimeoutError
+from stepml.job.stopwatch import timed
 from storage import Storage
 from storage.base import Clock, backoff
 
@@ -56,7 +57,8 @@ class FifoLease:
         """Wait for a turn, and pass it on at the end of the block."""
         ticket = self._take_ticket()
         try:
-            self._await_turn(ticket)
+            with timed("wait"):
+                self._await_turn(ticket)
             began = self.clock.monotonic()
             yield
             self.longest_s = max(self.longest_s or 0.0, self.clock.monotonic() - began)
@@ -82,7 +84,8 @@ class FifoLease:
             ticket = int(bytes(value or b"0"))
             if self.channel.compare_and_save(key, b"%d" % (ticket + 1), version):
                 return ticket
-            self.clock.sleep(next(delays))
+            with timed("wait"):
+                self.clock.sleep(next(delays))
         raise StorageUnavailableError(f"no ticket in {_MOST_TRIES} tries under {key}")
 
     def _await_turn(self, ticket: int) -> None:

@@ -21,6 +21,7 @@ from comm.lease import FifoLease
 from comm.wire import Vector
 from stepml.job import keys
 from stepml.job.errors import ModelTooLargeError, SharedModelLostError, StorageUnavailableError
+from stepml.job.stopwatch import timed
 from storage import Storage
 from storage.base import Clock, Version, backoff
 
@@ -83,7 +84,8 @@ class SharedModel(SharedModelExchange):
         self._channel.publish(self._key, first.pack())
 
     def pull(self) -> SharedState:
-        return self._load()[0]
+        with timed("transfer"):
+            return self._load()[0]
 
     def push(
         self,
@@ -93,7 +95,7 @@ class SharedModel(SharedModelExchange):
         totals: Sequence[float] = (),
     ) -> SharedState:
         delays = backoff(start_s=0.001, most_s=0.1)
-        with self._lease.turn():
+        with timed("transfer"), self._lease.turn():
             for _ in range(_MOST_TRIES):
                 now, version = self._load()
                 if now.applied[self._rank] >= sequence:
@@ -130,7 +132,8 @@ class SharedModel(SharedModelExchange):
         totals: Sequence[float],
     ) -> SharedState:
         vector, applied = np.array(now.vector), np.array(now.applied)
-        change(vector)
+        with timed("merge"):
+            change(vector)
         applied[self._rank] = sequence
         staleness = now.version - pulled.version
         return SharedState(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from comm.wire import Compression, Draft, Message, Shape, Vector, decode, encode
 from stepml.job.errors import DamagedValueError
+from stepml.job.stopwatch import timed
 
 
 def chunk_slices(size: int, chunks: int) -> list[slice]:
@@ -99,7 +100,11 @@ def sum_in_rank_order(contributions: Iterable[Message], compression: Compression
     weight their vectors before they contribute, so the sum is a weighted mean. Contributions are
     consumed one after another: only one needs to be in memory.
     """
-    ranks = iter(contributions)
+    with timed("merge"):
+        return _summed(iter(contributions), compression)
+
+
+def _summed(ranks: Iterator[Message], compression: Compression) -> Aggregate:
     first = next(ranks)
     draft = Draft(first.vector.size, first.vector.dtype, first.trailer.size)
     draft.vector[:] = first.vector

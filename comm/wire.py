@@ -28,6 +28,7 @@ import numpy.typing as npt
 import xxhash
 
 from stepml.job.errors import CompressionError, DamagedValueError
+from stepml.job.stopwatch import timed
 from storage.base import Buffer
 
 Vector = npt.NDArray[Any]
@@ -121,14 +122,15 @@ def message_bytes(size: int, dtype: np.dtype[Any], trailer_size: int) -> int:
 
 def encode(message: Message, compression: Compression = "none") -> memoryview:
     """Return ``message`` as bytes; see `encode_parts`."""
-    parts = encode_parts(message, compression)
-    # NumPy asks for huge pages, so large messages take a quarter of the time of bytes.join.
-    data, start = _memory(sum(map(len, parts))), 0
-    for part in parts:
-        data[start : start + len(part)] = part
-        start += len(part)
-    data.flags.writeable = False
-    return data.data
+    with timed("encode"):
+        parts = _parts(message, compression)
+        # NumPy asks for huge pages, so large messages take a quarter of the time of bytes.join.
+        data, start = _memory(sum(map(len, parts))), 0
+        for part in parts:
+            data[start : start + len(part)] = part
+            start += len(part)
+        data.flags.writeable = False
+        return data.data
 
 
 def encode_parts(message: Message, compression: Compression = "none") -> list[memoryview]:
@@ -146,6 +148,11 @@ def encode_parts(message: Message, compression: Compression = "none") -> list[me
     CompressionError
         A number is beyond ±65,504, the largest of float16.
     """
+    with timed("encode"):
+        return _parts(message, compression)
+
+
+def _parts(message: Message, compression: Compression) -> list[memoryview]:
     code, vector = _coded(message, compression)
     vector = np.ascontiguousarray(vector)
     trailer = np.ascontiguousarray(message.trailer, _TRAILER_DTYPE)
@@ -190,6 +197,11 @@ def decode(
     DamagedValueError
         The header, the length or the checksum is wrong.
     """
+    with timed("encode"):
+        return _decoded(data, name, checksum, widen=widen)
+
+
+def _decoded(data: Buffer, name: object, checksum: int | None, *, widen: bool) -> Message:
     view = memoryview(data).toreadonly()
     if len(view) < _HEADER.size:
         raise DamagedValueError(f"{name}: {len(view)} bytes are shorter than a header")

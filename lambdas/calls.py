@@ -14,13 +14,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lambdas.environment import memory_mb, seconds_since
 from stepml.job.errors import ExecutorPausedError, StorageUnavailableError, WaitTimeoutError
 from stepml.job.prices import function_usd
+from stepml.job.stopwatch import Stopwatch, measuring
 
 MOST_JOBS = 64  # that a sandbox remembers
 MOST_S = 900.0  # of a call
@@ -59,6 +60,7 @@ class Call:
     owed_usd: float = 0.0  # from earlier calls
     carried_usd: float = 0.0  # by its result
     requests_usd: Callable[[], float] = float  # so far
+    stopwatch: Stopwatch = field(default_factory=Stopwatch)
 
     @property
     def seconds(self) -> float:
@@ -93,7 +95,8 @@ class Sandbox:
         call = Call(time.monotonic(), init_s, owed_usd)
         token = _call.set(call)
         try:
-            yield call
+            with measuring(call.stopwatch):
+                yield call
         except Exception as error:
             if type(error) not in _RETRIED:
                 debts.owed += call.cost_usd

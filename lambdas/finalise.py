@@ -26,6 +26,7 @@ from storage import DurableStorage
 from storage.factory import BUCKET_VARIABLE
 
 SERVERS_VARIABLE = "STEPML_SERVERS_USD"  # an hour; set by templates/template.yaml
+MOST_FUNCTIONS = 10_000  # of which history.jsonl has the times: some 3 MB
 HISTORY_IN_OUTPUT = 10  # epochs: an execution's output holds at most 256 KiB
 
 
@@ -66,9 +67,10 @@ def finalise(
 
 def _written(task: FinaliseTask, store: JobStore, plan: TrainingPlan, bucket: str) -> JobReport:
     ready_code(store.storage, plan.code)
-    report = build_job_report(store, plan, bucket, store.reports(task.epoch))
+    reports = store.reports(task.epoch, MOST_FUNCTIONS)
+    report = build_job_report(store, plan, bucket, [each.without_functions() for each in reports])
     store.save_model(*trained_model(store, plan, report).pack())
-    store.save_history(report.history)
+    store.save_history(reports)
     return report
 
 

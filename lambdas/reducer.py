@@ -18,6 +18,7 @@ from lambdas.logs import best_effort, log
 from lambdas.metrics import measure
 from stepml.job.errors import StorageError
 from stepml.job.reports import EpochReport
+from stepml.job.stopwatch import timed
 from stepml.job.tasks import ReducerTask
 from stepml.ml.convergence import require_finite_losses, require_finite_parameters
 from storage import DurableStorage
@@ -28,7 +29,7 @@ def handler(task: ReducerTask, context: LambdaContext) -> EpochReport | None:
     if task.n_slices:
         merge_epoch(task, durable())
         return None
-    return reduce_epoch(task, durable())
+    return reduce_epoch(task, durable()).without_functions()
 
 
 def merge_epoch(task: ReducerTask, storage: DurableStorage) -> None:
@@ -38,8 +39,8 @@ def merge_epoch(task: ReducerTask, storage: DurableStorage) -> None:
     """
     invocation = Invocation.begin(storage, task)
     store = JobStore(invocation.storage, task.job_id)
-    with published_failure(store, task):
-        run = EpochRun(task, store.training_plan.load(), store)
+    with invocation.measured(), published_failure(store, task):
+        run = _run(task, store)
         if store.merged_epoch(task.epoch).find_whole():
             return
         try:
@@ -68,8 +69,8 @@ def reduce_epoch(task: ReducerTask, storage: DurableStorage) -> EpochReport:
     """
     invocation = Invocation.begin(storage, task)
     store = JobStore(invocation.storage, task.job_id)
-    with published_failure(store, task):
-        run = EpochRun(task, store.training_plan.load(), store)
+    with invocation.measured(), published_failure(store, task):
+        run = _run(task, store)
         epochs, report = epochs_of(run.plan.spec), store.report(task.epoch).find()
         if report is None:
             report = _reduced_by_any_copy(run, epochs, invocation)
@@ -77,6 +78,11 @@ def reduce_epoch(task: ReducerTask, storage: DurableStorage) -> EpochReport:
         epochs.release(run)
     log("epoch reduced", job_id=task.job_id, epoch=task.epoch, loss=report.loss)
     return report
+
+
+def _run(task: ReducerTask, store: JobStore) -> EpochRun:
+    with timed("load"):
+        return EpochRun(task, store.training_plan.load(), store)
 
 
 def _reduced_by_any_copy(run: EpochRun, epochs: Epochs[Any], invocation: Invocation) -> EpochReport:
@@ -93,14 +99,15 @@ def _reduced_by_any_copy(run: EpochRun, epochs: Epochs[Any], invocation: Invocat
 def _reduced(run: EpochRun, epochs: Epochs[Any], invocation: Invocation) -> EpochReport:
     spec, epoch = run.plan.spec, run.task.epoch
     if spec.model.is_evaluated_apart:
-        merged = run.store.merged_epoch(epoch).load()
-        end, slices = end_of_merged(run, merged), load_slices(run, merged)
+        with timed("load"):
+            merged = run.store.merged_epoch(epoch).load()
+            end, slices = end_of_merged(run, merged), load_slices(run, merged)
     else:
         end = _merged(run, epochs)
-        slices = Slices(evaluate(run.store, run.plan, end.state.parameters), [])
+        slices = Slices(evaluate(run.store, run.plan, end.state.parameters), [], [])
     loss, training_loss = slices.evaluation.loss, end.training_loss * run.plan.model().loss_unit
     require_finite_losses(spec, epoch, validation=loss, training=training_loss)
-    report = build_report(run, end, slices, len(epochs.chunks), invocation)
+    report = build_report(run, end, slices, epochs, invocation)
     published = run.store.report(epoch).publish(report)
     if published == report:  # otherwise another copy has measured
         _measure(run, report)
@@ -124,4 +131,5 @@ def _merged(run: EpochRun, epochs: Epochs[Any]) -> EpochEnd:
     end = epochs.end(run)
     require_finite_parameters(run.plan.spec, run.task.epoch, end.state.parameters)
     run.fences.look()  # merging may have taken a while
-    return replace(end, state=run.store.state(run.task.epoch).publish(end.state))
+    with timed("transfer"):
+        return replace(end, state=run.store.state(run.task.epoch).publish(end.state))

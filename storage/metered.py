@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from stepml.job.parts import Traffic
 from stepml.job.prices import Tariff
 from storage.base import Buffer, DurableStorage, ObjectInfo, Storage, Version
 from storage.wrapper import Wrapper
@@ -33,6 +34,12 @@ class MeteredStorage(Wrapper):
         self.sent_bytes = 0
         self.received_bytes = 0
         self.late_publishes = 0
+
+    @property
+    def traffic(self) -> Traffic:
+        """All requests so far."""
+        requests = self.requests.total() + self.late_publishes
+        return Traffic(requests, self.sent_bytes, self.received_bytes)
 
     def save_many(self, values: Mapping[str, Buffer]) -> None:
         self._count_sent("save", values)
@@ -116,8 +123,8 @@ class MeteredChannel(MeteredStorage):
     Parameters
     ----------
     inner : Storage
-    tariff : Tariff
-        The prices of the service.
+    tariff : Tariff, optional
+        The prices of the service; None: its requests are free.
 
     Attributes
     ----------
@@ -126,11 +133,18 @@ class MeteredChannel(MeteredStorage):
     read_units : int
     """
 
-    def __init__(self, inner: Storage, tariff: Tariff) -> None:
+    def __init__(self, inner: Storage, tariff: Tariff | None) -> None:
         super().__init__(inner)
         self.tariff = tariff
         self.written_units: Counter[str] = Counter()
         self.read_units = 0
+
+    def load_heads(self, keys: Sequence[str], n_bytes: int) -> dict[str, Buffer]:
+        if self.tariff is not None:
+            return super().load_heads(keys, n_bytes)
+        found = self.inner.load_heads(keys, n_bytes)
+        self._count_loaded(keys, found)
+        return found
 
     def find_many(self, keys: Sequence[str]) -> set[str]:
         self.read_units += len(keys)  # a lower bound, as the sizes are unknown
@@ -138,15 +152,15 @@ class MeteredChannel(MeteredStorage):
 
     def _count_sent(self, operation: str, values: Mapping[str, Buffer]) -> None:
         super()._count_sent(operation, values)
-        self.written_units[operation] += self._units(values, self.tariff.write_units)
+        if self.tariff is not None:
+            written = _units(self.tariff, self.tariff.write_units, values)
+            self.written_units[operation] += written
 
     def _count_loaded(self, asked: Collection[str], found: Mapping[str, Buffer]) -> None:
         super()._count_loaded(asked, found)
-        self.read_units += len(asked) - len(found) + self._units(found, self.tariff.read_units)
-
-    def _units(self, values: Mapping[str, Buffer], units: Callable[[int], int]) -> int:
-        overhead = self.tariff.overhead_bytes
-        return sum(units(len(key) + len(value) + overhead) for key, value in values.items())
+        if self.tariff is not None:
+            read = _units(self.tariff, self.tariff.read_units, found)
+            self.read_units += len(asked) - len(found) + read
 
 
 class MeteredDurableStorage(MeteredStorage, DurableStorage):
@@ -177,3 +191,8 @@ class MeteredDurableStorage(MeteredStorage, DurableStorage):
     def describe(self, key: str) -> ObjectInfo | None:
         self.requests["find"] += 1
         return self.inner.describe(key)
+
+
+def _units(tariff: Tariff, units: Callable[[int], int], values: Mapping[str, Buffer]) -> int:
+    overhead = tariff.overhead_bytes
+    return sum(units(len(key) + len(value) + overhead) for key, value in values.items())

@@ -12,13 +12,15 @@ logs, data transfer.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 from lambdas.attempts import transitions
 from lambdas.calls import Call, current_call, lost_seconds
 from lambdas.environment import bucket, memory_mb
 from stepml.job.channels import DURABLE
+from stepml.job.parts import Traffic, sum_of_traffic
 from stepml.job.prices import (
     GET_USD,
     INVOCATION_USD,
@@ -27,6 +29,7 @@ from stepml.job.prices import (
     Tariff,
     function_usd,
 )
+from stepml.job.stopwatch import measuring
 from stepml.job.tasks import DataState, ReducerTask, Spent, Task
 from storage import DurableStorage, Storage
 from storage.metered import MeteredChannel, MeteredDurableStorage
@@ -47,18 +50,27 @@ class BilledStorage(MeteredDurableStorage):
     def __init__(self, inner: DurableStorage) -> None:
         super().__init__(inner)
         self._channel: MeteredChannel | None = None
+        self._channel_name = ""
         self._buckets: list[MeteredDurableStorage] = []
 
-    def beside(self, channel: Storage, tariff: Tariff) -> Storage:
-        """Return ``channel`` with its requests on this bill."""
+    def beside(self, name: str, channel: Storage, tariff: Tariff | None) -> Storage:
+        """Return the channel called ``name`` with its requests on this bill."""
         if self._channel is None:
-            self._channel = MeteredChannel(channel, tariff)
+            self._channel, self._channel_name = MeteredChannel(channel, tariff), name
         return self._channel
 
     def reading(self, bucket: DurableStorage) -> DurableStorage:
         """Return another bucket with its requests on this bill."""
         self._buckets.append(MeteredDurableStorage(bucket))
         return self._buckets[-1]
+
+    @property
+    def services(self) -> dict[str, Traffic]:
+        """All requests so far, by service."""
+        found = {DURABLE: sum_of_traffic(each.traffic for each in (self, *self._buckets))}
+        if self._channel is not None:
+            found[self._channel_name] = self._channel.traffic
+        return found
 
     @property
     def cost_usd(self) -> float:
@@ -81,6 +93,8 @@ def channel_usd(channel: MeteredChannel) -> float:
     with the write. A value written by compare_and_save replaces another, so it adds no deletion.
     """
     tariff, written = channel.tariff, channel.written_units
+    if tariff is None:
+        return 0.0
     lasting = _writes(tariff) * (written["save"] + written["publish"])
     write_units = lasting + written["compare_and_save"]
     return write_units * tariff.write_usd + channel.read_units * tariff.read_usd
@@ -108,6 +122,16 @@ class Invocation:
     def seconds(self) -> float:
         """Time since it began."""
         return self.call.seconds
+
+    @property
+    def traffic(self) -> dict[str, Traffic]:
+        """Its requests to services so far, by service."""
+        found = self.storage.services | self.call.stopwatch.messages
+        return {name: each for name, each in found.items() if each.requests}
+
+    def measured(self) -> AbstractContextManager[None]:
+        """Return a context whose time the stopwatch of the call counts."""
+        return measuring(self.call.stopwatch)
 
     def bucket(self, name: str) -> DurableStorage:
         """Return any bucket with its requests on this bill."""
@@ -143,9 +167,17 @@ def preparation_usd(data: DataState, own_usd: float) -> float:
     return round(usd + own_usd, DIGITS)
 
 
-def epoch_usd(
+class EpochBill(NamedTuple):
+    """The cost of an epoch, in US dollars."""
+
+    total_usd: float
+    states_usd: float  # in it: transitions of the state machines …
+    again_usd: float  # … and of earlier attempts: data made again, and looks at them
+
+
+def epoch_bill(
     task: ReducerTask, reducer_usd: float, n_chunks: int, slices_usd: Sequence[float] = ()
-) -> float:
+) -> EpochBill:
     """Return the cost of an epoch.
 
     Parameters
@@ -167,10 +199,12 @@ def epoch_usd(
         earlier_attempts=attempts,
         restored=again.ranges,
     )
-    others_usd = sum(result.cost_usd for result in task.executors) + sum(task.merged)
+    merged_usd = sum(each[0] if isinstance(each, tuple) else each for each in task.merged)
+    others_usd = sum(result.cost_usd for result in task.executors) + merged_usd
     again_usd = sum(again.ranges) + again.published.cost_usd + attempts * check_usd()
     functions_usd = others_usd + again_usd + reducer_usd + sum(slices_usd)
-    return round(functions_usd + n_transitions * TRANSITION_USD, DIGITS)
+    states_usd = n_transitions * TRANSITION_USD
+    return EpochBill(round(functions_usd + states_usd, DIGITS), states_usd, again_usd)
 
 
 def final_usd(n_epochs: int) -> float:

@@ -11,6 +11,7 @@ from lambdas.attempts.timing import STANDARD
 from lambdas.environment import Deadline
 from lambdas.job_store import JobStore
 from stepml.job.errors import AttemptStoppedError, ExecutorPausedError, PeerFailedError
+from stepml.job.stopwatch import timed
 from stepml.job.tasks import ExecutorTask
 from storage.base import Buffer, Clock
 
@@ -103,7 +104,8 @@ class Watch:
     def look(self) -> None:
         """Look now; errors as of a wait."""
         self._looked_at = self._clock.monotonic()
-        found = self._store.storage.load_many(self._watched)
+        with timed("other"):
+            found = self._store.storage.load_many(self._watched)
         self.is_over = self._report in found or self._fences.has_job_ended(found)
         self._fences.require_open(found)
         self._require_no_failure(found)

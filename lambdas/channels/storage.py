@@ -25,6 +25,7 @@ from stepml.job.channels import CHANNELS, DURABLE
 from stepml.job.errors import StorageUnavailableError
 from stepml.ml.models.base import Floats
 from storage import DurableStorage, Storage, open_channel
+from storage.timed import TimedStorage
 
 cached_channel = cache(open_channel)  # warm functions reuse their connections
 
@@ -44,7 +45,7 @@ class StorageChannel(JobChannel):
     @property
     def storage(self) -> Storage:
         """The storage through which the ranks exchange."""
-        return self.open()
+        return TimedStorage(self.open())
 
     def orchestrated(self, chunks: int = 1, *, watch: OnWait = watch_nothing) -> Orchestrated:
         compression = self.spec.exchange.compression
@@ -121,11 +122,10 @@ class StorageChannel(JobChannel):
 def open_storage_channel(name: str, durable: DurableStorage) -> Storage:
     """Return the channel called ``name``; ``durable`` serves as the channel s3.
 
-    A channel that is paid by the request is metered if ``durable`` is.
+    It is metered if ``durable`` is.
     """
     if name == DURABLE:
         return durable
-    tariff = CHANNELS[name].tariff
-    if tariff is not None and isinstance(durable, BilledStorage):
-        return durable.beside(cached_channel(name), tariff)
+    if isinstance(durable, BilledStorage):
+        return durable.beside(name, cached_channel(name), CHANNELS[name].tariff)
     return cached_channel(name)

@@ -21,6 +21,7 @@ from stepml.job.errors import (
     SharedModelLostError,
     WaitTimeoutError,
 )
+from stepml.job.stopwatch import timed
 from stepml.ml.algorithms import State
 from stepml.ml.algorithms.base import AsynchronousAlgorithm
 
@@ -81,7 +82,8 @@ class AsynchronousEpochs(Epochs[AsynchronousAlgorithm[Any]]):
         """
         n_updates = self._n_updates(run.plan)
         shared = run.channel.shared(run.task, 0, n_updates)
-        state, lost = shared.pull(), None
+        with timed("transfer"):
+            state, lost = shared.pull(), None
         behind = [rank for rank, last in enumerate(state.applied) if last < n_updates]
         if shared.has_lost_updates(state):
             # Ranks that have made all their updates make none again: the epoch ends without them.
@@ -110,10 +112,12 @@ class AsynchronousEpochs(Epochs[AsynchronousAlgorithm[Any]]):
         mark = run.store.shared_model_mark(run.task.attempt)
         if not mark.exists():  # otherwise a model that is absent is lost, and not made again
             vector = self.algorithm.shared_vector(run.plan.model(), run.state)
-            shared.create(vector, self.algorithm.n_totals)
-            mark.save(Mark())
+            with timed("transfer"):
+                shared.create(vector, self.algorithm.n_totals)
+                mark.save(Mark())
         model, X, y = run.load()
-        finished = self.algorithm.train(model, X, y, run.rank_epoch, shared, watch.must_pause)
+        with timed("compute"):
+            finished = self.algorithm.train(model, X, y, run.rank_epoch, shared, watch.must_pause)
         if not finished:
             raise ExecutorPausedError(
                 f"rank {run.task.rank} paused; its updates are in the shared model"

@@ -28,6 +28,7 @@ class Trained:
     waited_s: float = 0.0  # for its peers
     digest: str = ""  # of its replica, if the epoch is exchanged in flight
     was_done: bool = False  # an earlier call had contributed
+    loss: float | None = None  # mean over its batches (in flight: of all ranks); None: unknown
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -28,6 +28,7 @@ from stepml.job.errors import (
     WaitTimeoutError,
 )
 from stepml.job.step import Step
+from stepml.job.stopwatch import timed
 from stepml.ml.algorithms import RankProgress
 from stepml.ml.algorithms.base import InFlightAlgorithm
 from stepml.ml.algorithms.state import Sums
@@ -98,7 +99,8 @@ class InFlightEpochs(Epochs[InFlightAlgorithm[Any]]):
             Ranks ended with different states: likewise.
         """
         snapshots = Snapshots(run.store, run.task.epoch)
-        final = snapshots.load()
+        with timed("load"):
+            final = snapshots.load()
         if final is None or not final.finished:
             raise MissingContributionError([0], f"the end of epoch {run.task.epoch}")
         digest = digest_of(final.state)
@@ -137,21 +139,25 @@ class InFlightEpochs(Epochs[InFlightAlgorithm[Any]]):
         saves = run.task.rank == SAVES_SNAPSHOTS
         model, X, y = run.load()
         # The start is not the end, so there is a step. During it, nothing refers to the start.
-        for progress in self.algorithm.steps(
-            model, run.take_start(), X, y, run.rank_epoch, exchange, watch.must_pause
-        ):
-            if saves:
-                keeper.after_step(progress)
+        with timed("compute"):
+            for progress in self.algorithm.steps(
+                model, run.take_start(), X, y, run.rank_epoch, exchange, watch.must_pause
+            ):
+                if saves:
+                    keeper.after_step(progress)
         if saves:
             keeper.save(progress)
         elif progress.finished:
-            exchange.waited_s += self._await_last_snapshot(run, watch, progress)
-        exchange.close()
+            with timed("wait"):
+                exchange.waited_s += self._await_last_snapshot(run, watch, progress)
+        with timed("transfer"):
+            exchange.close()
         if not progress.finished:
             raise ExecutorPausedError(
                 f"all ranks stopped after {progress.batches_done} batches of epoch {run.task.epoch}"
             )
-        return Trained(exchange.waited_s, digest_of(progress.state))
+        loss = progress.training_loss * model.loss_unit if progress.rows_seen else None
+        return Trained(exchange.waited_s, digest_of(progress.state), loss=loss)
 
     def _await_last_snapshot(self, run: RankRun, watch: Watch, progress: RankProgress) -> float:
         """Wait until the epoch's end is durable; save it if rank 0 does not. Return the seconds."""
@@ -257,7 +263,8 @@ class EpochExchange:
         self.longest_s = max(self.longest_s, began - self.left_at)
         self.exchange.timeout_s = self.patience_s
         self.wait.begin(batch)
-        aggregate = self.exchange.all_reduce(Step(self.epoch, batch), message, into=vector)
+        with timed("transfer"):
+            aggregate = self.exchange.all_reduce(Step(self.epoch, batch), message, into=vector)
         self.left_at = time.monotonic()
         self.waited_s += self.left_at - began
         self.n_exchanges += 1
@@ -266,7 +273,8 @@ class EpochExchange:
     def replay(self, batch: int) -> Message | None:
         """Return the sum of a batch that the ranks have finished, if it is still there."""
         self.wait.begin(batch)
-        return self.exchange.replay(Step(self.epoch, batch))
+        with timed("transfer"):
+            return self.exchange.replay(Step(self.epoch, batch))
 
     def forget(self, batches: Iterable[int]) -> None:
         """Delete the sums of ``batches``."""

@@ -6,16 +6,20 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from lambdas.attempts.costs import Invocation, epoch_usd, final_usd
-from lambdas.attempts.stragglers import attempt_seconds, find_stragglers
-from lambdas.epochs.base import EpochEnd
+from lambdas.attempts.costs import EpochBill, Invocation, epoch_bill, final_usd
+from lambdas.attempts.stragglers import attempt_seconds, find_stragglers, with_times
+from lambdas.attempts.times import times_of
+from lambdas.epochs.base import EpochEnd, Epochs
+from lambdas.epochs.functions import Measured
 from lambdas.epochs.runs import EpochRun
 from lambdas.epochs.slices import Slices
 from lambdas.job_store import JobStore, TrainingPlan
 from lambdas.job_store.shards import load_shard
 from stepml.job import keys
+from stepml.job.parts import MOST_RANKS_LISTED
 from stepml.job.prices import PUT_USD
 from stepml.job.reports import EpochReport
+from stepml.job.stopwatch import timed
 from stepml.ml.algorithms import Residuals
 from stepml.ml.convergence import OwnCriterion, Spent, decide, spent_with
 from stepml.ml.models import Evaluation
@@ -30,14 +34,15 @@ def evaluate(
     """Return loss and metrics of ``parameters`` on the first validation rows, or on all."""
     shard, model = load_shard(store, plan, keys.VALIDATION), plan.model()
     rows = slice(most_rows)
-    found = model.evaluate(parameters, shard.X[rows], model.targets(shard.y[rows]))
+    with timed("compute"):
+        found = model.evaluate(parameters, shard.X[rows], model.targets(shard.y[rows]))
     # JSON has no infinite numbers, to which squares of huge errors may add up.
     metrics = {name: value for name, value in found.metrics.items() if math.isfinite(value)}
     return replace(found, metrics=metrics)
 
 
 def build_report(
-    run: EpochRun, end: EpochEnd, slices: Slices, n_chunks: int, invocation: Invocation
+    run: EpochRun, end: EpochEnd, slices: Slices, epochs: Epochs[Any], invocation: Invocation
 ) -> EpochReport:
     """Return the report of an epoch.
 
@@ -47,20 +52,23 @@ def build_report(
     end : EpochEnd
     slices : Slices
         The quality of the new state.
-    n_chunks : int
-        Chunks that functions merged.
+    epochs : Epochs
+        Of the job.
     invocation : Invocation
         Of the reducer, for its time and cost.
     """
     task, evaluation = run.task, slices.evaluation
-    previous = run.store.report(task.epoch - 1).load() if task.epoch > 1 else None
-    spent = _spent(run, previous, n_chunks, invocation, slices)
+    with timed("load"):
+        previous = run.store.report(task.epoch - 1).load() if task.epoch > 1 else None
+    measured, bill = _bill(run, slices, len(epochs.chunks), invocation)
+    spent = _spent(run, previous, bill, invocation)
     stop = run.plan.spec.stop
     standing = Standing.of(stop, evaluation, previous, lambda: run.store.reports(task.epoch - 1))
     converged = end.converged or converged_at_start(stop, task.epoch, run.plan.start_fall)
     own = OwnCriterion(converged, end.lacks)
     verdict = decide(stop, task.epoch, evaluation.loss, previous, own, spent, standing)
-    by_rank = sorted(task.executors, key=lambda result: result.rank)
+    waits = epochs.algorithm.waits_within_epochs
+    by_rank = with_times(task.executors, measured.ranks, waits=waits)
     return EpochReport(
         epoch=task.epoch,
         decision=verdict.decision,
@@ -77,7 +85,7 @@ def build_report(
         active_seconds=spent.seconds,
         cost_usd=spent.epoch_cost_usd,
         total_cost_usd=spent.cost_usd,
-        stragglers=find_stragglers(task.executors),
+        stragglers=find_stragglers(by_rank),
         called_again=[result.rank for result in by_rank if result.retries],
         executor_seconds=[result.seconds for result in by_rank],
         staleness_mean=end.staleness_mean,
@@ -85,22 +93,33 @@ def build_report(
         lost_updates=end.lost_updates,
         empty_clusters=end.empty_clusters,
         **_residual_fields(end.residuals),
+        **measured.fields(bill),
     )
 
 
+def _bill(
+    run: EpochRun, slices: Slices, n_chunks: int, invocation: Invocation
+) -> tuple[Measured, EpochBill]:
+    """Return the times of all functions, and the cost; many times are written beside the report."""
+    task = run.task
+    # The report is written once its cost is known, and so are the times.
+    n_puts = 1 + (len(task.executors) > MOST_RANKS_LISTED)
+    reducer_usd = invocation.cost_usd(n_puts * PUT_USD)
+    reducer = times_of(invocation, task, "reducer", 0, reducer_usd)
+    measured = Measured.of(task, slices, reducer, run.plan.spec.exchange.channel)
+    if measured.are_many:
+        run.store.save_functions(task.epoch, measured.lines())
+    usd = reducer_usd + slices.merging_usd
+    return measured, epoch_bill(task, usd, n_chunks, slices.costs_usd)
+
+
 def _spent(
-    run: EpochRun,
-    previous: EpochReport | None,
-    n_chunks: int,
-    invocation: Invocation,
-    slices: Slices,
+    run: EpochRun, previous: EpochReport | None, bill: EpochBill, invocation: Invocation
 ) -> Spent:
     task, plan = run.task, run.plan
-    # The report is written once its cost is known.
-    reducer_usd = invocation.cost_usd(PUT_USD) + slices.merging_usd
-    cost_usd = epoch_usd(task, reducer_usd, n_chunks, slices.costs_usd)
     before_usd = plan.preparation_usd if task.epoch == plan.resumed_epochs + 1 else 0.0
-    spent = spent_with(previous, attempt_seconds(task, invocation.seconds), cost_usd, before_usd)
+    seconds = attempt_seconds(task, invocation.seconds)
+    spent = spent_with(previous, seconds, bill.total_usd, before_usd)
     return replace(spent, final_usd=final_usd(task.epoch))
 
 

@@ -16,6 +16,7 @@ from lambdas.job_store import JobStore, TrainingPlan
 from lambdas.job_store.entries import require_found
 from lambdas.job_store.shards import load_shard
 from lambdas.job_store.snapshots import Snapshots
+from stepml.job.stopwatch import timed
 from stepml.job.tasks import ExecutorTask, ReducerTask
 from stepml.ml.algorithms import RankEpoch, RankProgress, State
 from stepml.ml.matrices import Matrix
@@ -110,7 +111,8 @@ class RankRun:
     def load(self) -> tuple[Model, Matrix, Array]:
         """Return the model, and features and targets of the rank's rows."""
         shard, model = load_shard(self.store, self.plan, self.task.rank), self.plan.model()
-        return model, shard.X, model.targets(shard.y)
+        with timed("load"):
+            return model, shard.X, model.targets(shard.y)
 
 
 @dataclass(frozen=True, slots=True)

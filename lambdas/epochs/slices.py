@@ -8,13 +8,16 @@ from typing import NamedTuple
 import numpy as np
 
 from lambdas.attempts.costs import Invocation
+from lambdas.attempts.times import times_of
 from lambdas.epochs.base import EpochEnd
 from lambdas.epochs.runs import EpochRun
 from lambdas.job_store import JobStore, MergedEpoch, TrainingPlan
 from lambdas.job_store.shards import load_shard
-from lambdas.job_store.tallies import COST, OUTPUTS, SUMS, sum_of
+from lambdas.job_store.tallies import COST, OUTPUTS, SUMS, TIMES, sum_of, text_array, times_in
 from stepml.job import keys
 from stepml.job.errors import ExecutorPausedError
+from stepml.job.packed_times import pack_times
+from stepml.job.stopwatch import timed
 from stepml.job.tasks import EvaluationTask
 from stepml.ml.algorithms import Extras
 from stepml.ml.algorithms.base import never
@@ -28,19 +31,24 @@ class Slices(NamedTuple):
 
     evaluation: Evaluation
     costs_usd: list[float]
+    times: list[str]  # packed
     merging_usd: float = 0.0  # of the function that merged the epoch
+    merging_times: str = ""
 
 
 def publish_merged(run: EpochRun, end: EpochEnd, invocation: Invocation) -> None:
     """Write the end of an epoch, for the report that is built when all slices are evaluated."""
     require_finite_losses(run.plan.spec, run.task.epoch, training=end.training_loss)
+    cost_usd = invocation.cost_usd()
+    times = times_of(invocation, run.task, "merger", 0, cost_usd)
     merged = MergedEpoch(
         run.task.n_slices,
         end.training_loss,
-        invocation.cost_usd(),
+        cost_usd,
         end.staleness_mean,
         end.staleness_max,
         end.lost_updates,
+        pack_times(times, run.plan.spec.exchange.channel),
     )
     run.store.merged_epoch(run.task.epoch).replace(merged, unless=lambda _: True)
 
@@ -69,16 +77,24 @@ def evaluate_slice(
     X, y = shard.X[first:end], model.targets(shard.y[first:end])
     nothing: Extras = {OUTPUTS: np.zeros((0, model.n_outputs), np.float32), COST: np.zeros(1)}
     before = progress.read_whole(found) or nothing
-    parameters, n_done = store.state(task.epoch).load().parameters, len(before[OUTPUTS])
-    outputs = _until(must_pause, model.output_blocks(parameters, X, n_done), before[OUTPUTS])
-    cost: Extras = {COST: before[COST] + invocation.cost_usd()}
+    with timed("load"):
+        parameters, n_done = store.state(task.epoch).load().parameters, len(before[OUTPUTS])
+    with timed("compute"):
+        outputs = _until(must_pause, model.output_blocks(parameters, X, n_done), before[OUTPUTS])
+    cost_usd = before[COST] + invocation.cost_usd()
+    cost: Extras = {COST: cost_usd}
     if len(outputs) < len(X):
-        progress.save({OUTPUTS: outputs, **cost})
+        with timed("snapshot"):
+            progress.save({OUTPUTS: outputs, **cost})
         raise ExecutorPausedError(
             f"slice {task.slice} of epoch {task.epoch} is evaluated up to row {len(outputs)} of "
             f"{len(X)}"
         )
-    entry.replace({SUMS: model.tally_outputs(outputs, y), **cost}, unless=lambda _: True)
+    with timed("compute"):
+        sums = model.tally_outputs(outputs, y)
+    times = times_of(invocation, task, "evaluator", task.slice, cost_usd.item())
+    packed = pack_times(times, plan.spec.exchange.channel)
+    entry.replace({SUMS: sums, TIMES: text_array(packed), **cost}, unless=lambda _: True)
 
 
 def _until(must_pause: Callable[[], bool], blocks: Iterator[Floats], before: Floats) -> Floats:
@@ -120,8 +136,9 @@ def load_slices(run: EpochRun, merged: MergedEpoch) -> Slices:
         Its sums are damaged; another attempt evaluates it again.
     """
     read = run.store.tallies(run.task.epoch, merged.n_slices)
-    costs_usd = [each[COST].item() for each in read]
-    return Slices(_network(run.plan).judged(sum_of(read)), costs_usd, merged.cost_usd)
+    costs_usd, times = [each[COST].item() for each in read], [times_in(each) for each in read]
+    evaluation = _network(run.plan).judged(sum_of(read))
+    return Slices(evaluation, costs_usd, times, merged.cost_usd, merged.times)
 
 
 def _network(plan: TrainingPlan) -> NeuralNetwork:

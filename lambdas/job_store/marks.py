@@ -37,3 +37,4 @@ class MergedEpoch(msgspec.Struct, frozen=True):
     staleness_mean: float | None = None
     staleness_max: int | None = None
     lost_updates: int | None = None
+    times: str = ""  # packed, of that function

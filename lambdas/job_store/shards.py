@@ -10,6 +10,7 @@ from lambdas.job_store.plans import TrainingPlan
 from lambdas.job_store.scales import scales_shards
 from lambdas.job_store.store import JobStore
 from lambdas.job_store.training_memory import MIB, TrainingMemory
+from stepml.job.stopwatch import timed
 from stepml.ml.data import Shard
 
 
@@ -55,6 +56,11 @@ def load_shard(store: JobStore, plan: TrainingPlan, rank: int) -> Shard:
 
     They are cached for later calls, and read-only.
     """
+    with timed("load"):
+        return _cached_shard(store, plan, rank)
+
+
+def _cached_shard(store: JobStore, plan: TrainingPlan, rank: int) -> Shard:
     data = plan.spec.data
     shards = store.shards(plan.digest, plan.spec, plan.matrix, plan.fingerprint)
     # A shard's key depends on its content, and its scale follows from its siblings.

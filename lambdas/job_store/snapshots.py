@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from lambdas.job_store.entries import Entry
 from lambdas.job_store.store import JobStore
 from stepml.job.errors import DamagedValueError
+from stepml.job.stopwatch import timed
 from stepml.ml.algorithms import RankProgress
 from storage.base import Buffer, Clock
 
@@ -69,8 +70,9 @@ class Snapshots:
             return stored.batches_done >= progress.batches_done
 
         entry = self._last if progress.finished else self._latest
-        if entry.replace(progress, unless=is_further) is progress:
-            self._delete_if_over()
+        with timed("snapshot"):
+            if entry.replace(progress, unless=is_further) is progress:
+                self._delete_if_over()
 
     def delete(self) -> None:
         """Delete both."""

@@ -114,6 +114,10 @@ class JobStore:
         """The report of an epoch: where it exists, the epoch is finished."""
         return document(self.storage, keys.epoch_report(self.job_id, epoch), EpochReport)
 
+    def save_functions(self, epoch: int, lines: bytes) -> None:
+        """Write the times of the functions of an epoch, one line of JSON each."""
+        self.storage.save(keys.ranks(self.job_id, epoch), lines)
+
     def merged_epoch(self, epoch: int) -> Entry[MergedEpoch]:
         """The end of an epoch whose state is evaluated apart."""
         return document(self.storage, keys.merged_epoch(self.job_id, epoch), MergedEpoch)
@@ -160,12 +164,24 @@ class JobStore:
         execution, _, _ = attempt.rpartition(".")
         return document(self.storage, keys.shared_model_mark(self.job_id, execution), Mark)
 
-    def reports(self, last: int) -> list[EpochReport]:
-        """Return the reports of epochs 1 to ``last``, or raise `KeyNotFoundError`."""
-        entries = [self.report(epoch) for epoch in range(1, last + 1)]
-        found = self.storage.load_many([each.key for each in entries])
-        require_found(entries, found)
-        return [each.decode(found[each.key], each.key) for each in entries]
+    def reports(self, last: int, most_functions: int = 0) -> list[EpochReport]:
+        """Return the reports of epochs 1 to ``last``, or raise `KeyNotFoundError`.
+
+        They have the times of their functions only if there are at most ``most_functions``, as
+        those take most of the memory.
+        """
+        reports: list[EpochReport] = []
+        n_functions = 0
+        for first in range(1, last + 1, _LARGEST_LOOK):
+            entries = [self.report(n) for n in range(first, min(first + _LARGEST_LOOK, last + 1))]
+            found = self.storage.load_many([each.key for each in entries])
+            require_found(entries, found)
+            more = [each.decode(found[each.key], each.key) for each in entries]
+            n_functions += sum(len(each.functions) for each in more)
+            reports += more
+            if n_functions > most_functions:
+                reports = [each.without_functions() for each in reports]
+        return reports
 
     def finished_epochs(self, after: int = 0) -> int:
         """Return the number of finished epochs; the first ``after`` are known to be finished."""

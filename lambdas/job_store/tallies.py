@@ -9,10 +9,21 @@ import numpy as np
 from lambdas.job_store.store import JobStore
 from stepml.job.errors import DamagedValueError, KeyNotFoundError
 from stepml.ml.algorithms import Extras
+from stepml.ml.models.base import Array
 from stepml.ml.models.tallies import Sums
 
-SUMS, COST = "sums", "cost_usd"  # the arrays of a slice
+SUMS, COST, TIMES = "sums", "cost_usd", "times"  # the arrays of a slice
 OUTPUTS = "outputs"  # beside the cost, while its function has evaluated only some rows
+
+
+def text_array(text: str) -> Array:
+    """Return a text as an array, for a container."""
+    return np.frombuffer(text.encode(), np.uint8)
+
+
+def times_in(tally: Extras) -> str:
+    """Return the packed times of the function that made a tally; earlier versions have none."""
+    return tally[TIMES].tobytes().decode() if TIMES in tally else ""
 
 
 def sum_of(tallies: Iterable[Extras]) -> Sums:

@@ -21,6 +21,7 @@ from ps_server.protocol.calls import JobSettings, Received, Target, encode_in_pa
 from ps_server.protocol.refusals import StepForgotten, UnknownJob
 from stepml.job.errors import SharedModelLostError
 from stepml.job.step import Step
+from stepml.job.stopwatch import timed
 from storage.base import Clock
 
 
@@ -55,7 +56,8 @@ class ServerSharedModel(SharedModelExchange):
 
     def pull(self) -> SharedState:
         try:
-            return self._job.pull(Step(self.epoch), self.rank, self._parse)
+            with timed("transfer"):
+                return self._job.pull(Step(self.epoch), self.rank, self._parse)
         except (UnknownJob, StepForgotten) as error:
             raise self._lost() from error
 
@@ -94,7 +96,8 @@ class ServerSharedModel(SharedModelExchange):
         target = Target(self.workers.prefix, step, self.rank, based_on=pulled.version)
         push = Push(target, encode_in_parts(message), name)
         try:
-            return self._job.push_and_wait(push, self.timeout_s, self._parse)
+            with timed("transfer"):
+                return self._job.push_and_wait(push, self.timeout_s, self._parse)
         except UnknownJob as error:
             raise self._lost() from error
         except StepForgotten as error:

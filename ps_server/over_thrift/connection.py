@@ -22,6 +22,7 @@ from ps_server.over_thrift.transport import SocketTransport, set_buffers
 from ps_server.protocol.addresses import Address, Credentials, client_context
 from ps_server.protocol.calls import Encoded, Pushed, Received, Target, Welcome
 from ps_server.protocol.refusals import Refusal
+from stepml.job.stopwatch import timed
 
 _ASKED_AT_ONCE = 64  # pieces
 _LEAST_FRAME_BYTES = 32  # a header
@@ -92,7 +93,8 @@ class Connection:
 
     def pulled(self, target: Target, memory: Callable[[int], memoryview]) -> Received:
         """Read the first piece of a message into ``memory`` of its size; pull the other pieces."""
-        size, piece_bytes = self._begin_pulled()
+        with timed("wait"):  # a pull follows a push on its way, or waits itself
+            size, piece_bytes = self._begin_pulled()
         data, checksum = memory(size), RunningChecksum()
         self._read_piece(data, 0, piece_bytes, checksum)
         offsets = range(0, size, self.welcome.frame_bytes)[1:]

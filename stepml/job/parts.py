@@ -14,7 +14,8 @@ from msgspec.structs import astuple
 
 MOST_RANKS_LISTED = 40  # in a report of an epoch; of more ranks it has quantiles
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
-Role = Literal["rank", "merger", "reducer"]
+Role = Literal["rank", "merger", "evaluator", "reducer"]
+Part = Literal["load", "compute", "encode", "wait", "transfer", "merge", "snapshot", "other"]
 
 
 class Parts(Struct, frozen=True, omit_defaults=True):
@@ -27,7 +28,7 @@ class Parts(Struct, frozen=True, omit_defaults=True):
     transfer: float = 0.0  # values to and from the channel, and durable results
     merge: float = 0.0  # additions of contributions
     snapshot: float = 0.0  # progress that is saved for a next call
-    other: float = 0.0
+    other: float = 0.0  # looks whether the job goes on, and everything else
 
     @property
     def seconds(self) -> float:
@@ -49,17 +50,28 @@ class Traffic(Struct, frozen=True, omit_defaults=True):
 
 
 class FunctionTimes(Struct, frozen=True, omit_defaults=True):
-    """One function in an epoch: a rank, a merger of a chunk, or the reducer."""
+    """One function in an epoch: a rank, a merger of a chunk, an evaluator of a slice, the reducer.
+
+    Of a function that was called again, start and parts are those of its last call.
+    """
 
     role: Role
-    index: int  # rank or chunk; 0 for the reducer
+    index: int  # rank, chunk or slice; 0 for the reducer
     start: float  # seconds from the start of the epoch's attempt to the first line of the handler
-    parts: Parts
+    parts: Parts  # of the reducer: until it writes the report
     is_cold: bool = False  # a sandbox was started for it
     init: float = 0.0  # seconds of `start` in which this sandbox loaded its code
     calls: int = 1  # of its Task: retries follow pauses, crashes and throttling
-    cost_usd: float = 0.0  # estimated
+    cost_usd: float = 0.0  # estimated; in it …
+    requests_usd: float = 0.0  # … its requests to services
+    lost_usd: float = 0.0  # … and earlier calls, which have failed
     traffic: dict[str, Traffic] = field(default_factory=dict)  # by service: s3, redis, …
+
+
+def sum_of_traffic(each: Iterable[Traffic]) -> Traffic:
+    """Return the traffic of several functions or storages together."""
+    columns = zip(*map(astuple, each), strict=True)
+    return Traffic(*map(sum, columns))
 
 
 def communication_share(ranks: Iterable[Parts]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from stepml.job.measures import LOSS
 from stepml.job.parts import FunctionTimes
@@ -53,7 +54,13 @@ class EpochReport(Event, frozen=True, kw_only=True):
     # Seconds of the ranks by part (with start), at `stepml.job.parts.QUANTILES`.
     quantiles: dict[str, list[float]] = field(default_factory=dict)
     communication_share: float | None = None  # of the ranks' time after their start, 0 to 1
-    costs: dict[str, float] = field(default_factory=dict)  # US dollars by kind, in all `cost_usd`
+    # US dollars by kind, in all `cost_usd`: functions' time, requests to services, states of Step
+    # Functions, and what was lost: calls and attempts that failed.
+    costs: dict[str, float] = field(default_factory=dict)
+
+    def without_functions(self) -> EpochReport:
+        """Return the report without the times of single functions, which take most of its room."""
+        return replace(self, functions=[]) if self.functions else self
 
 
 class JobWarning(Event, frozen=True, kw_only=True):

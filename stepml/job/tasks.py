@@ -213,6 +213,16 @@ class ExecutorResult(Event, frozen=True, kw_only=True):
     cost_usd: float = 0.0  # estimated
     retries: int = 0  # of its Task, after pauses, crashes or throttling
     digest: str = ""  # of the rank's replica at the end, if the epoch is exchanged in flight
+    times: str = ""  # of its last call, packed
+
+
+CostOfChunk = float | tuple[float, str]  # US dollars, with packed times unless there are many
+
+
+class Merged(Spent, frozen=True, kw_only=True):
+    """The result of a function that has merged a chunk."""
+
+    merged: CostOfChunk
 
 
 class MergerTask(Task, frozen=True, kw_only=True):
@@ -240,7 +250,7 @@ class ReducerTask(Task, frozen=True, kw_only=True):
     attempt: Attempt
     started_at: str  # the attempt's start, ISO 8601
     executors: list[ExecutorResult]
-    merged: list[float] = []  # US dollars, by chunk
+    merged: list[CostOfChunk] = []  # by chunk
     again: Restored = Restored()
     # The epoch is merged only; other functions will evaluate it on so many slices of rows.
     n_slices: Annotated[int, Meta(ge=0)] = 0

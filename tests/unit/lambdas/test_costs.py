@@ -21,7 +21,7 @@ from lambdas.attempts.costs import (
     Invocation,
     channel_usd,
     check_usd,
-    epoch_usd,
+    epoch_bill,
     preparation_usd,
 )
 from lambdas.attempts.transitions import of_damage, of_epoch, of_preparation
@@ -206,22 +206,24 @@ ATTEMPT = {"job_id": "job", "epoch": 3, "started_at": "2026-01-02T03:04:05Z"}
 def test_an_epoch_is_ranks_mergers_reducer_and_transitions() -> None:
     ranks = [ExecutorResult(rank=rank, seconds=1, cost_usd=0.001) for rank in range(3)]
     task = ReducerTask(executors=ranks, attempt="job-e3-r0-t0.0", **ATTEMPT)
-    alone = epoch_usd(task, 0.002, 0)
+    alone = epoch_bill(task, 0.002, 0).total_usd
     assert alone == pytest.approx(0.005 + 11 * TRANSITION_USD)
-    scattered = epoch_usd(replace(task, merged=[0.0001, 0.0002]), 0.002, 2)
+    scattered = epoch_bill(replace(task, merged=[0.0001, 0.0002]), 0.002, 2).total_usd
     assert scattered == pytest.approx(alone + 0.0003 + 4 * TRANSITION_USD)
-    assert epoch_usd(task, 0.002, 0, [0.01]) == pytest.approx(alone + 0.01 + 3 * TRANSITION_USD)
+    assert epoch_bill(task, 0.002, 0, [0.01]).total_usd == pytest.approx(
+        alone + 0.01 + 3 * TRANSITION_USD
+    )
 
 
 def test_another_attempt_costs_the_states_of_the_one_before_and_the_data() -> None:
     ranks = [ExecutorResult(rank=rank, seconds=1, cost_usd=0.001) for rank in range(3)]
     task = ReducerTask(executors=ranks, attempt="job-e3-r0-t0.0", **ATTEMPT)
-    once = epoch_usd(task, 0.002, 0)
+    once = epoch_bill(task, 0.002, 0).total_usd
     twice = replace(task, attempt="job-e3-r1-t1.0")
     again = once + check_usd() + (1 + 9 + 3) * TRANSITION_USD
-    assert epoch_usd(twice, 0.002, 0) == pytest.approx(again, abs=10**-DIGITS)
+    assert epoch_bill(twice, 0.002, 0).total_usd == pytest.approx(again, abs=10**-DIGITS)
     mended = Restored(ranges=[0.001, 0.001], published=Spent(cost_usd=0.0005))
-    restored = epoch_usd(replace(twice, again=mended), 0.002, 0)
+    restored = epoch_bill(replace(twice, again=mended), 0.002, 0).total_usd
     assert restored == pytest.approx(again + 0.0025 + 4 * TRANSITION_USD, abs=10**-DIGITS)
 
 
@@ -319,14 +321,19 @@ def test_a_channel_paid_by_the_request_is_on_the_bill(
     assert [*channel.list("")]
 
 
-def test_a_channel_paid_by_the_hour_is_used_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    channel = MemoryStorage()
-    monkeypatch.setattr("lambdas.channels.storage.cached_channel", lambda name: channel)
+@pytest.mark.parametrize("name", ["redis", "memcached", "dynamodb"])
+def test_a_channel_is_on_the_bill_that_it_costs(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr("lambdas.channels.storage.cached_channel", lambda name: MemoryStorage())
     billed = BilledStorage(MemoryStorage())
-    for name in ("redis", "memcached"):
-        assert open_storage_channel(name, billed) is channel
     assert open_storage_channel("s3", billed) is billed
-    assert open_storage_channel("dynamodb", billed) is open_storage_channel("dynamodb", billed)
+    channel = open_storage_channel(name, billed)
+    assert channel is open_storage_channel(name, billed)
+    channel.save("k", b"value")
+    channel.load_heads(["k"], 2)
+    assert (billed.cost_usd > 0) == (name == "dynamodb")
+    traffic = billed.services[name]
+    assert (traffic.requests, traffic.sent_bytes) == (2, 5)
+    assert traffic.received_bytes == (5 if name == "dynamodb" else 2)  # or it would cost more
 
 
 def test_whoever_publishes_late_pays_for_the_first_value() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from lambdas.attempts.workforce import Workforce
@@ -14,6 +15,7 @@ from lambdas.epochs import epochs_of
 from lambdas.epochs.loop import Limits, Start, loop_state
 from lambdas.job_store import JobStore, PartitionPlan
 from lambdas.job_store.resumption import plan_resumption
+from lambdas.job_store.states import digest_of
 from stepml.job import keys
 from stepml.job.concurrency import MOST_IN_FLIGHT, refuse_too_wide
 from stepml.job.errors import (
@@ -22,11 +24,15 @@ from stepml.job.errors import (
     NotAvailableError,
     NotEnoughConcurrencyError,
 )
+from stepml.job.packed_times import pack_times
 from stepml.job.parse import parse_job
+from stepml.job.parts import MOST_RANKS_LISTED, FunctionTimes, Parts, Traffic
 from stepml.job.tasks import Continued, ExecutorResult, JobState, LoopPosition
+from stepml.ml.algorithms import State
 from storage.metered import MeteredDurableStorage
 from storage.testing.memory import MemoryStorage
 from tests.support.jobs import Job, contents, csv_rows
+from tests.support.paths import ROOT
 
 FIRST: dict[str, Any] = {"epoch": 0, "decision": "continue", "next_epoch": 1}
 FLIGHT = {"name": "gradient_averaging"}
@@ -277,6 +283,41 @@ def test_what_is_asked_for_does_not_grow_with_the_square_of_the_ranks() -> None:
     assert metered.requests["find"] <= 256 + 1 + 12
 
 
+MOST_STATE_BYTES = 262_144
+_MUCH = Traffic(2**30, 2**45, 2**45)
+WORST_TIMES = pack_times(
+    FunctionTimes(
+        "rank",
+        1599,
+        start=20_000.1234,
+        parts=Parts(*[899.123] * 8),
+        init=9.123,
+        calls=150,
+        cost_usd=0.12345678,
+        requests_usd=0.05,
+        lost_usd=0.01,
+        traffic={"s3": _MUCH, "redis": _MUCH},
+    ),
+    "redis",
+)
+
+
+def result_of_rank(digest: str) -> ExecutorResult:
+    times = {"seconds": 899.123, "waited_seconds": 123.456, "cost_usd": 0.12345678}
+    return ExecutorResult(rank=1599, digest=digest, times=WORST_TIMES, retries=150, **times)
+
+
+def selected(machine: str, result: ExecutorResult) -> dict[str, Any]:
+    """Return the fields of a rank's result that the state machine selects."""
+    definition = json.loads((ROOT / "state_machines" / f"{machine}.asl.json").read_text())
+    task = definition["States"]["RunExecutors"]["ItemProcessor"]["States"]["TrainRank"]
+    payload = result.to_event()
+    return {
+        name.removesuffix(".$"): payload[path.removeprefix("$.Payload.")]
+        for name, path in task["ResultSelector"].items()
+    }
+
+
 def plan_of(workers: int) -> PartitionPlan:
     job = Job(workers=workers)
     job.prepare()
@@ -286,12 +327,16 @@ def plan_of(workers: int) -> PartitionPlan:
 @pytest.mark.parametrize("workers", [41, 1600])
 def test_the_state_of_a_wide_epoch_fits_into_step_functions(workers: int) -> None:
     state = loop_state(Start("j" * 60, plan_of(workers), LoopPosition(**FIRST)), Limits(1000))
-    result = ExecutorResult(
-        rank=1599, seconds=899.123, waited_seconds=123.456, cost_usd=0.12345678, digest="0" * 32
-    )
-    executors = [result.to_event()] * workers
-    given = state.to_event() | {"gathered": [{"executors": executors}]}
-    assert len(json.dumps(given)) < 262_144  # after RunGroups, where it is largest
+    in_flight = selected("ranks", result_of_rank(digest_of(State(np.zeros(1, np.float32)))))
+    given = state.to_event() | {"gathered": [{"executors": [in_flight] * workers}]}
+    assert len(json.dumps(given)) < MOST_STATE_BYTES  # after RunGroups
+    # Beside the merged chunks there are no replicas.
+    is_short = workers > MOST_RANKS_LISTED
+    merged = [0.12345678 if is_short else [0.12345678, WORST_TIMES]] * workers
+    orchestrated = [selected("ranks", result_of_rank(""))] * workers
+    given = state.to_event() | {"trained": {"executors": orchestrated}, "merged": merged}
+    given |= {"chunks": [*range(workers)]}
+    assert len(json.dumps(given, separators=(",", ":"))) < MOST_STATE_BYTES
 
 
 def test_resuming_twice_changes_nothing() -> None:

@@ -1,0 +1,135 @@
+"""The stopwatch of a function: its time by what it does, and its messages to a server.
+
+Code that knows what it does says so with `timed`, at any depth: the innermost part counts. So no
+time counts twice, and the parts add up. Without a stopwatch, `timed` does nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import TracebackType
+
+from msgspec.structs import replace
+
+from stepml.job.parts import Part, Parts, Traffic
+
+_START: Part = "other"
+
+
+class Stopwatch:
+    """Counts from its birth on.
+
+    Parameters
+    ----------
+    clock : callable
+        Returns seconds.
+
+    Attributes
+    ----------
+    messages : dict of str to Traffic
+        By service, those that no storage counts.
+    """
+
+    __slots__ = ("_clock", "_part", "_seconds", "_since", "messages")
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+        self._seconds: dict[Part, float] = dict.fromkeys(Parts.__struct_fields__, 0.0)  # type: ignore[arg-type]
+        self._part: Part = _START
+        self._since = clock()
+        self.messages: dict[str, Traffic] = {}
+
+    def switch(self, part: Part) -> Part:
+        """Count the time from now on as ``part``; return the part before."""
+        now, before = self._clock(), self._part
+        self._seconds[before] += now - self._since
+        self._since, self._part = now, part
+        return before
+
+    def recount(self, part: Part) -> None:
+        """Count the time since the last switch, and the time from now on, as ``part``."""
+        self._part = part
+
+    def move(self, seconds: float, source: Part, target: Part) -> None:
+        """Count so many seconds of one part, if it has them, as another part."""
+        moved = min(seconds, self._seconds[source])
+        self._seconds[source] -= moved
+        self._seconds[target] += moved
+
+    def seconds(self, part: Part) -> float:
+        """Return the seconds of one part up to the last switch."""
+        return self._seconds[part]
+
+    def parts(self) -> Parts:
+        """Return the seconds of all parts up to now."""
+        self.switch(self._part)
+        return Parts(**{str(part): seconds for part, seconds in self._seconds.items()})
+
+
+_current: ContextVar[Stopwatch | None] = ContextVar("stopwatch", default=None)
+
+
+@contextmanager
+def measuring(stopwatch: Stopwatch) -> Iterator[None]:
+    """Let ``stopwatch`` count in this block."""
+    token = _current.set(stopwatch)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def current_stopwatch() -> Stopwatch | None:
+    """Return the stopwatch that counts here, if any."""
+    return _current.get()
+
+
+class Timed:
+    """A block whose time counts as one part; see `timed`."""
+
+    __slots__ = ("_before", "_part", "stopwatch")
+
+    def __init__(self, part: Part) -> None:
+        self._part = part
+
+    def __enter__(self) -> Timed:
+        self.stopwatch = _current.get()
+        if self.stopwatch is not None:
+            self._before = self.stopwatch.switch(self._part)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self.stopwatch is not None:
+            self.stopwatch.switch(self._before)
+
+    @property
+    def before(self) -> Part | None:
+        """The part around the block; None without a stopwatch."""
+        return None if self.stopwatch is None else self._before
+
+
+def timed(part: Part) -> Timed:
+    """Return a context whose time counts as ``part``, but for blocks within it."""
+    return Timed(part)
+
+
+def note_message(service: str, *, sent: int = 0, received: int = 0) -> None:
+    """Count a request to a service, with the bytes of its values."""
+    stopwatch = _current.get()
+    if stopwatch is None:
+        return
+    known = stopwatch.messages.get(service, Traffic())
+    stopwatch.messages[service] = replace(
+        known,
+        requests=known.requests + 1,
+        sent_bytes=known.sent_bytes + sent,
+        received_bytes=known.received_bytes + received,
+    )
