@@ -27,6 +27,7 @@ MOST_JOBS = 64  # that a sandbox remembers
 MOST_S = 900.0  # of a call
 RUNTIME_S = 0.002  # of each call: Lambda's runtime around the handler
 CRASHES = 3  # after which a state retries no more; then calls were throttled, or paused
+_SHORTEST_INIT_S = 0.001  # the system counts in steps of 0.01 s
 LONGEST_PAUSE_S = 30.0  # between calls that were throttled
 # After these the state calls its function again, and that call counts the time of this one.
 _RETRIED = (ExecutorPausedError, StorageUnavailableError, WaitTimeoutError)
@@ -78,6 +79,7 @@ class Sandbox:
     """The memory of a sandbox."""
 
     def __init__(self) -> None:
+        self._process = os.getpid()
         self._init_s = 0.0
         self._debts: OrderedDict[str, Debts] = OrderedDict()
 
@@ -90,7 +92,7 @@ class Sandbox:
         """Remember the part of a call's cost that its result does not carry."""
         debts = self._debts_of(getattr(task, "job_id", ""))
         attempt = getattr(task, "attempt", "")
-        init_s, self._init_s = self._init_s, 0.0
+        init_s = self._take_init_s()
         owed_usd = debts.take(task.epoch if attempt else debts.epoch, attempt)
         call = Call(time.monotonic(), init_s, owed_usd)
         token = _call.set(call)
@@ -106,6 +108,14 @@ class Sandbox:
             debts.owed += call.cost_usd - call.carried_usd
         finally:
             _call.reset(token)
+
+    def _take_init_s(self) -> float:
+        """Return the time of its start if this is its first call, else 0."""
+        if os.getpid() != self._process:  # forked, on the local AWS, with this module loaded
+            self._process = os.getpid()
+            self._init_s = max(_SHORTEST_INIT_S, seconds_of_process())
+        init_s, self._init_s = self._init_s, 0.0
+        return init_s
 
     def _debts_of(self, job_id: str) -> Debts:
         debts = self._debts.setdefault(job_id, Debts())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from lambdas.attempts.costs import Invocation
+from lambdas.attempts.costs import DIGITS, Invocation
 from lambdas.attempts.fences import was_redriven
 from lambdas.environment import seconds_since
 from stepml.job.parts import FunctionTimes, Role
 from stepml.job.tasks import EvaluationTask, ExecutorTask, MergerTask, ReducerTask
 
+_DIGITS = 4  # of seconds
 Attempt = EvaluationTask | ExecutorTask | MergerTask | ReducerTask
 
 
@@ -32,13 +33,13 @@ def times_of(
     return FunctionTimes(
         role,
         index,
-        start=max(0.0, seconds_since(since) - call.seconds) if since else 0.0,
+        start=round(max(0.0, seconds_since(since) - call.seconds), _DIGITS) if since else 0.0,
         parts=call.stopwatch.parts(),
         is_cold=call.init_s > 0,
-        init=call.init_s,
+        init=round(call.init_s, _DIGITS),
         calls=1 + task.retries,
         cost_usd=cost_usd,
-        requests_usd=invocation.storage.cost_usd,
-        lost_usd=call.owed_usd + invocation.retried_usd,
+        requests_usd=round(invocation.storage.cost_usd, DIGITS),
+        lost_usd=round(call.owed_usd + invocation.retried_usd, DIGITS),
         traffic=invocation.traffic,
     )

@@ -208,7 +208,7 @@ class Client:
         return epochs.epoch_report(self.connection, self.stack, execution.name, epoch)
 
     def functions_of(self, execution: Execution, epoch: int) -> list[FunctionTimes]:
-        """Return the functions of an epoch with many ranks, whose report does not have them."""
+        """Return where the time of the functions of an epoch went; none if that is unknown."""
         return rank_times.epoch_functions(self.connection, self.stack, execution.name, epoch)
 
     def dataset_facts(self, execution: Execution) -> DatasetFacts | None:

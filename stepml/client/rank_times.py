@@ -1,10 +1,11 @@
-"""Reads where the time of an epoch's functions went, if its report does not say it."""
+"""Reads where the time of an epoch's functions went."""
 
 from __future__ import annotations
 
 import msgspec
 
 from stepml.client.connection import Connection
+from stepml.client.epochs import epoch_report
 from stepml.client.errors import ReportUnreadableError
 from stepml.client.objects import find_object
 from stepml.client.stack import Stack
@@ -15,13 +16,18 @@ from stepml.job.parts import FunctionTimes
 def epoch_functions(
     connection: Connection, stack: Stack, job_id: str, epoch: int
 ) -> list[FunctionTimes]:
-    """Return the functions of an epoch of many ranks; none if they are unknown.
+    """Return the functions of an epoch; none if they are unknown.
+
+    The epoch's own report has them, unless there are many. A job's final report has none.
 
     Raises
     ------
     ReportUnreadableError
         They are damaged, or of another version.
     """
+    report = epoch_report(connection, stack, job_id, epoch)
+    if report is None or report.functions or not report.quantiles:
+        return [] if report is None else report.functions
     found = find_object(connection, stack.bucket, keys.ranks(job_id, epoch))
     if found is None:
         return []

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from stepml.job.parts import Part, Parts, Traffic
 
 _START: Part = "other"
+_DIGITS = 5  # of seconds
 
 
 class Stopwatch:
@@ -66,7 +67,7 @@ class Stopwatch:
     def parts(self) -> Parts:
         """Return the seconds of all parts up to now."""
         self.switch(self._part)
-        return Parts(**{str(part): seconds for part, seconds in self._seconds.items()})
+        return Parts(*(round(seconds, _DIGITS) for seconds in self._seconds.values()))
 
 
 _current: ContextVar[Stopwatch | None] = ContextVar("stopwatch", default=None)
