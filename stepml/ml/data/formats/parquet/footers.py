@@ -1,7 +1,8 @@
 """Tries a footer in a child process, because pyarrow ends the process at some damaged ones.
 
 The description of a column raises C++ exceptions that pyarrow does not translate. Nothing else
-shows them before, and the child costs a few milliseconds.
+shows them before. The child costs a few milliseconds, or 100 if this process is large, so footers
+that have been tried are remembered.
 """
 
 from __future__ import annotations
@@ -21,19 +22,23 @@ from stepml.ml.data.objects import DataObject
 WAIT_S = 60.0  # a child that takes longer says nothing about the footer
 _POLL_S = 0.001
 _STDERR = 2
-_readable: deque[Any] = deque(maxlen=2)  # footers, which are read several times in turn
+SMALL_BYTES = 2**16
+# Readable footers, each of which is read several times, by turns: many small ones, two large ones.
+_small: deque[Any] = deque(maxlen=64)
+_large: deque[Any] = deque(maxlen=2)
 
 
 def require_readable(data: DataObject, metadata: Any) -> None:
     """Raise `InvalidDataError` if the process would end at a column of ``metadata``."""
+    known = _small if metadata.serialized_size <= SMALL_BYTES else _large
     # Elsewhere than on Linux, a child of many threads may not run.
-    if sys.platform != "linux" or any(metadata.equals(each) for each in _readable):
+    if sys.platform != "linux" or any(metadata.equals(each) for each in tuple(known)):
         return
     if _ends_the_process(metadata):
         raise InvalidDataError(
             f"s3 object {data.key}: the footer is damaged: pyarrow cannot read its columns"
         )
-    _readable.append(metadata)
+    known.append(metadata)
 
 
 def _ends_the_process(metadata: Any) -> bool:
