@@ -2,24 +2,51 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
-from collections.abc import Iterable, Iterator
-from shlex import quote
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
 
 from stepml.job.conversion import converted
+from stepml.job.hints import hint, meant_value
 from stepml.job.json_values import where
+from stepml.job.misplaced import meant_field
+from stepml.job.other_words import ELSEWHERE
 from stepml.job.schema import describe, field_schema
 from stepml.job.spec_base import SpecGroup
+from stepml.job.suggestions import did_you_mean as did_you_mean
+from stepml.job.suggestions import nearest
 
 Group = type[SpecGroup]
+Path = tuple[str, ...]
 
 _PLACE = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
-_CLOSE = 0.5  # similarity of a value to a choice
+MAX_SHOWN = 100  # characters of a value
+
+
+@dataclass(frozen=True, slots=True)
+class FieldMistake:
+    """A mistake at a field.
+
+    Attributes
+    ----------
+    words : str
+        The field, the allowed values and the given value.
+    path : tuple of str
+        The wrong field.
+    meant : tuple of str
+        The field that is meant by an unknown one, if that is known.
+    instead : any JSON value
+        The value that is meant by a wrong one; None: that is unknown.
+    """
+
+    words: str
+    path: Path
+    meant: Path = ()
+    instead: Any = None
 
 
 def mistakes(document: Any, group: Group) -> list[str]:
@@ -27,17 +54,44 @@ def mistakes(document: Any, group: Group) -> list[str]:
 
     A mistake names the field, the allowed values and the given value.
     """
-    return list(_mistakes(document, document, group, []))
+    return [each.words for each in field_mistakes(document, group)]
 
 
-def _mistakes(document: Any, value: Any, kind: Any, path: list[str]) -> Iterator[str]:
+def field_mistakes(document: Any, group: Group) -> list[FieldMistake]:
+    """Return the mistakes of `mistakes` with their fields."""
+    if whole := _mistake_of_all(document, group):
+        return [whole]
+    return list(_mistakes(document, document, group, ()))
+
+
+def _mistake_of_all(document: Any, group: Group) -> FieldMistake | None:
+    """Explain a document that is another one than a job, in one message."""
+    fields = {field.encode_name for field in msgspec.structs.fields(group)}
+    if isinstance(document, list) and len(document) == 1 and isinstance(document[0], dict):
+        return FieldMistake("the job: expected an object, got it in a list; remove the [ and ]", ())
+    if not isinstance(document, dict) or not document or fields & set(document):
+        return None
+    for name, value in document.items():
+        if isinstance(value, dict) and {"data", "model"} <= set(value):
+            words = f"the job: expected its fields, got them within {name!r}; give that alone"
+            return FieldMistake(words, ())
+    if len(document) < 2 or any(meant_field(name, (), document) for name in document):
+        return None
+    return FieldMistake(
+        f"the job: expected some of the fields {', '.join(sorted(fields))}; got only "
+        f"{_shortened(', '.join(document))}",
+        (),
+    )
+
+
+def _mistakes(document: Any, value: Any, kind: Any, path: Path) -> Iterator[FieldMistake]:
     group = _group_for(value, kind)
     if group is not None:
         yield from _mistakes_in_group(document, value, group, path)
         return
     if (values := _values_by_name(value, kind)) is not None:
         for name, each in value.items():
-            yield from _mistakes(document, each, values, [*path, name])
+            yield from _mistakes(document, each, values, (*path, name))
         return
     try:
         converted(value, kind)
@@ -46,19 +100,23 @@ def _mistakes(document: Any, value: Any, kind: Any, path: list[str]) -> Iterator
 
 
 def _mistakes_in_group(
-    document: Any, given: dict[str, Any], group: Group, path: list[str]
-) -> Iterator[str]:
+    document: Any, given: dict[str, Any], group: Group, path: Path
+) -> Iterator[FieldMistake]:
     fields = {field.encode_name: field for field in msgspec.structs.fields(group)}
     known = {*fields, *filter(None, [group.__struct_config__.tag_field])}
+    meant: set[Path] = set()
     for name in given:
         if name not in known:
-            yield _unknown(name, where(path), sorted(known))
+            found = _unknown(name, path, sorted(known), document)
+            meant.add(found.meant)
+            yield found
     for name, field in fields.items():
-        place = [*path, name]
+        place = (*path, name)
         if name in given:
             yield from _mistakes(document, given[name], field.type, place)
-        elif field.required:
-            yield f"{where(place)}: is required ({describe(field_schema(place, document))})"
+        elif field.required and place not in meant:
+            words = f"{where(place)}: is required ({describe(field_schema(place, document))})"
+            yield FieldMistake(words, place)
 
 
 def _group_for(value: Any, kind: Any) -> Group | None:
@@ -89,78 +147,51 @@ def _is_group(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, SpecGroup)
 
 
-def _explained(message: str, document: Any, path: list[str]) -> str:
+def _explained(message: str, document: Any, path: Path) -> FieldMistake:
     """Return msgspec's ``message`` about the value at ``path`` in our words."""
     place = _PLACE.search(message)
     # A list is shown whole, without the place in it.
     inside = place["path"].partition("[")[0] if place else ""
-    path = [*path, *filter(None, inside.split("."))]
+    path = (*path, *filter(None, inside.split(".")))
     value, schema = _value_at(document, path), field_schema(path, document)
     if "missing required field `name`" in message:
-        return f"{where([*path, 'name'])}: is required ({describe(schema['properties']['name'])})"
-    return f"{where(path)}: expected {describe(schema)}, got {_shown(value)}{_hint(value, schema)}"
-
-
-def _hint(value: Any, schema: dict[str, Any]) -> str:
-    if not isinstance(value, str):
-        return ""
-    if close := did_you_mean(value, _choices(schema), _CLOSE):
-        return close
-    plain = value.strip().lower()
-    if _takes(_unquoted(plain), schema):
-        return f" (write {plain} without quotes)"
-    is_path = value.isprintable() and "://" not in value
-    if "s3://" in schema.get("description", "") and is_path:
-        return f" (upload it with: stepml data put {quote(value)}; it prints the uri)"
-    return ""
-
-
-def _choices(schema: dict[str, Any]) -> Iterator[str]:
-    for each in (schema, *schema.get("anyOf", [])):
-        yield from map(str, each.get("enum", []))
-
-
-def _unquoted(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-def _takes(value: Any, schema: dict[str, Any]) -> bool:
-    """Return whether ``schema`` allows values of the type of ``value``, which is no string."""
-    kinds = {each.get("type") for each in (schema, *schema.get("anyOf", []))}
-    if isinstance(value, bool):
-        return "boolean" in kinds
-    if value is None:
-        return "null" in kinds
-    if isinstance(value, int):
-        return not kinds.isdisjoint({"integer", "number"})
-    return isinstance(value, float) and "number" in kinds
-
-
-def did_you_mean(given: str, known: Iterable[str], cutoff: float = 0.6) -> str:
-    """Return a hint at the known name that is most like ``given``, or "" if none is like it.
-
-    Upper and lower case are alike.
-    """
-    by_lower = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(given.lower(), by_lower, 1, cutoff)
-    return f" (did you mean {by_lower[close[0]]!r}?)" if close else ""
-
-
-def _unknown(field: str, group: str, known: list[str]) -> str:
-    return (
-        f"{group}: unknown field {field!r}{did_you_mean(field, known)}; known: {', '.join(known)}"
+        return _nameless(value, schema["properties"]["name"], path)
+    words = f"{where(path)}: expected {describe(schema)}, got {_shown(value)}"
+    return FieldMistake(
+        words + hint(value, schema, path), path, instead=meant_value(value, schema, path)
     )
 
 
-def _value_at(document: Any, path: list[str]) -> Any:
+def _nameless(group: dict[str, Any], schema: dict[str, Any], path: Path) -> FieldMistake:
+    """Return the mistake that a model or an algorithm has no name, or has it in another field."""
+    place = (*path, "name")
+    other = [name for name, value in group.items() if nearest(str(value), schema["enum"])]
+    if other:
+        words = f"{where(path)}: unknown field {other[0]!r} (did you mean 'name'?)"
+        return FieldMistake(words, (*path, other[0]), meant=place)
+    return FieldMistake(f"{where(place)}: is required ({describe(schema)})", place)
+
+
+def _unknown(name: str, path: Path, known: list[str], document: Any) -> FieldMistake:
+    meant = meant_field(name, path, document)
+    words = f"{where(path)}: unknown field {name!r}"
+    if not path and name.lower() in ELSEWHERE:
+        return FieldMistake(f"{words} ({ELSEWHERE[name.lower()]})", (name,))
+    if not meant:
+        return FieldMistake(f"{words}; known: {', '.join(known)}", (*path, name))
+    shown = meant[-1] if meant[:-1] == path else where(meant)
+    return FieldMistake(f"{words} (did you mean {shown!r}?)", (*path, name), meant=meant)
+
+
+def _value_at(document: Any, path: Path) -> Any:
     for name in path:
         document = document.get(name) if isinstance(document, dict) else None
     return document
 
 
 def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 100 else text[:97] + "..."
+    return _shortened(json.dumps(value, ensure_ascii=False))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 3]}..."

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from stepml.job.combinations import contradictions
-from stepml.job.conversion import converted
 from stepml.job.errors import InvalidJobError
-from stepml.job.explanations import mistakes
 from stepml.job.json_text import job_text, json_document
-from stepml.job.json_values import normalised
-from stepml.job.schema import SCHEMA_FIELD
+from stepml.job.salvage import salvaged
 from stepml.job.spec import JobSpec
 
 
@@ -29,17 +24,14 @@ def parse_job(job: bytes | str | dict[str, Any], file: str = "") -> JobSpec:
     Raises
     ------
     InvalidJobError
-        ``job`` is not JSON, or a field is unknown, missing, of another type or out of its limits.
-        The message names every such field.
+        ``job`` is not JSON, or a field is unknown, missing, of another type or out of its limits,
+        or contradicts another. The message names every such field.
     """
     text = job_text(job, file) if isinstance(job, bytes) else job
     document = json_document(text, file) if isinstance(text, str) else text
-    document = _without_schema(normalised(document))
-    try:
-        spec = converted(document, JobSpec)
-    except msgspec.ValidationError:
-        raise InvalidJobError.of(mistakes(document, JobSpec)) from None
-    require_no_contradiction(spec)
+    spec, mistakes = salvaged(document)
+    if spec is None or mistakes:
+        raise InvalidJobError.of(mistakes)
     return spec
 
 
@@ -47,10 +39,3 @@ def require_no_contradiction(spec: JobSpec) -> None:
     """Raise `InvalidJobError` if fields of ``spec`` contradict each other."""
     if found := contradictions(spec):
         raise InvalidJobError.of(found)
-
-
-def _without_schema(document: Any) -> Any:
-    """Leave out the reference to a JSON Schema, by which editors check a job."""
-    if not isinstance(document, dict) or not isinstance(document.get(SCHEMA_FIELD), str):
-        return document
-    return {name: value for name, value in document.items() if name != SCHEMA_FIELD}

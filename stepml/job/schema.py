@@ -59,7 +59,7 @@ def _schema_at(path: Sequence[str], job: object, absent: object) -> Schema:
 def describe(schema: Schema) -> str:
     """Return the allowed values in words: "an integer from 1 to 40", "one of: s3, redis"."""
     if "anyOf" in schema and "discriminator" not in schema:
-        return " or ".join(_choices_in_words(schema["anyOf"]))
+        return _joined(list(_choices_in_words(schema["anyOf"])))
     if "enum" in schema:
         return "one of: " + ", ".join(map(str, schema["enum"]))
     kind = schema.get("type", "object")
@@ -77,6 +77,14 @@ def describe(schema: Schema) -> str:
     if kind == "object" and (values := _values_of(schema)):
         return f"{words}, {_keys_in_words(schema)} {describe(values)}"
     return words + _limits(schema)
+
+
+def _joined(choices: list[str]) -> str:
+    if any("," in each for each in choices):
+        return " or ".join(choices)
+    return " or ".join(
+        [", ".join(choices[:-1]).replace("true or false", "true, false"), choices[-1]]
+    )
 
 
 def _choices_in_words(choices: Sequence[Schema]) -> Iterator[str]:
@@ -105,21 +113,27 @@ def _values_of(schema: Schema) -> Schema | None:
 
 def _limits(schema: Schema) -> str:
     low, high = schema.get("minimum"), schema.get("maximum")
-    if (low, high) == (-_HUGE, _HUGE):
-        return ""
-    if low is not None and high is not None:
-        return f" from {low:g} to {high:g}" if isinstance(low, float) else f" from {low} to {high}"
-    if "exclusiveMinimum" in schema and high is not None:
-        return f" above {schema['exclusiveMinimum']:g}, at most {high:g}"
     if "minLength" in schema:
-        return f" of {schema['minLength']} to {schema['maxLength']} characters"
+        least, most = schema["minLength"], schema["maxLength"]
+        return " of one character" if most == 1 else f" of {least} to {most} characters"
     if "items" in schema:
         least, most = schema.get("minItems", 0), schema.get("maxItems")
         number = f"of {least} to {most} values" if most else "of values"
         return f" {number}, each {describe(schema['items'])}"
     if "exclusiveMaximum" in schema:
-        return f" from {low:g}, below {schema['exclusiveMaximum']:g}"
-    return "" if low is None else f" of at least {low:g}"
+        return f" from {_digits(low)}, below {_digits(schema['exclusiveMaximum'])}"
+    if "exclusiveMinimum" in schema and high is not None:
+        return f" above {_digits(schema['exclusiveMinimum'])}, at most {_digits(high)}"
+    if low is None or low == -_HUGE:
+        return ""
+    if high is None or high == _HUGE:
+        return f" of at least {_digits(low)}"
+    return f" from {_digits(low)} to {_digits(high)}"
+
+
+def _digits(number: float | None) -> str:
+    """Return a limit with all its digits."""
+    return f"{number}".removesuffix(".0")
 
 
 def _resolve(schema: Schema, value: object) -> Schema:

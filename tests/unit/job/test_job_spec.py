@@ -54,7 +54,7 @@ def test_a_spec_survives_json() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"worker": 4}, "the job: unknown field 'worker' (did you mean 'workers'?); known: alg"),
+        ({"worker": 4}, "the job: unknown field 'worker' (did you mean 'workers'?)"),
         ({"exchange__patern": "x"}, "exchange: unknown field 'patern' (did you mean 'pattern'?)"),
         (
             {"model__n_clusters": 3},
@@ -79,7 +79,7 @@ def test_a_spec_survives_json() -> None:
         ({"data__uri": "a\nb"}, 'is in the stack\'s bucket, got "a\\nb"'),
         ({"data__validation_fraction": -0.1}, "expected a number from 0 to 0.5, got -0.1"),
         ({"data__validation_fraction": 0.6}, "expected a number from 0 to 0.5, got 0.6"),
-        ({"data__label": 1.5}, "data.label: expected a string or an integer or null, got 1.5"),
+        ({"data__label": 1.5}, "data.label: expected a string, an integer or null, got 1.5"),
         (
             {"data__encode": "onehot"},
             "data.encode: expected one of: hash, one_hot, ordinal or an object, for each column or "
@@ -104,7 +104,7 @@ def test_a_spec_survives_json() -> None:
         ({"algorithm__learning_rate": -1}, "algorithm.learning_rate: expected a number above 0"),
         ({"algorithm__batch_size": 0}, "algorithm.batch_size: expected an integer from 1 to"),
         ({"stop__max_epochs": 0}, "stop.max_epochs: expected an integer from 1 to 100000 or null"),
-        ({"stop__tolerance": -1e-9}, "stop.tolerance: expected a number from 0 to 1e+300 or null"),
+        ({"stop__tolerance": -1e-9}, "stop.tolerance: expected a number of at least 0 or null"),
         (
             {"data__format": "libsvm", "data__label": 3},
             "data.label: with data.format 'libsvm' rows begin with their label, got 3",
@@ -175,7 +175,7 @@ _SHAPE = (
         ),
         (
             {"network": {"name": "mlp", "hiden": [16]}},
-            "model.network: unknown field 'hiden' (did you mean 'hidden'?); known: activation",
+            "model.network: unknown field 'hiden' (did you mean 'hidden'?)",
         ),
         ({"label_smoothing": 1}, "model.label_smoothing: expected a number from 0, below 1, got 1"),
     ],
