@@ -6,19 +6,16 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, Self
 
 from stepml.job.errors import InvalidJobError
-from stepml.job.explanations import did_you_mean
 from stepml.job.json_values import where
+from stepml.job.misplaced import meant_field
 from stepml.job.schema import describe, field_names, field_schema
 
 _NAME = r'"[^"]*"|[^."=\s]+'
 _SETTING = re.compile(rf"\s*((?:{_NAME})(?:\.(?:{_NAME}))*)\s*=(.*)", re.DOTALL)
 _VARIANT = "name"  # the field that chooses the fields beside it
-_CLOSE = 0.7  # similarity of a name to that of a field
-_MOST_HINTS = 3
 _BEGINS = ("{", "[", '"')  # of JSON that is no number or word
 
 
@@ -112,8 +109,9 @@ def _unknown(job: Any, change: Change) -> Iterator[str]:
             return
         if name not in names:
             known = f"; known: {', '.join(sorted(names))}"
-            hint = _suggestion([*group, name], names, job)
-            yield f"{field}: unknown field{hint or known}"
+            meant = meant_field(name, group, job)
+            hint = f" (did you mean {where(meant)!r}?)" if meant else known
+            yield f"{field}: unknown field{hint}"
             return
 
 
@@ -137,34 +135,3 @@ def _value_at(job: Any, path: Sequence[str]) -> Any:
     for name in path:
         job = job.get(name) if isinstance(job, dict) else None
     return job
-
-
-def _suggestion(path: Sequence[str], names: Sequence[str], job: Any) -> str:
-    """Return a hint at the fields that may be meant; ``names`` are those of the group of ``path``.
-
-    A path may be one with a typing error, or a name without its group, or a part of a name.
-    """
-    *group, name = path
-    if close := get_close_matches(name.lower(), names, 1, _CLOSE):
-        return _did_you_mean([where([*group, close[0]])])
-    paths = {each: each.rpartition(".")[2] for each in _paths(job)}
-    same = [each for each, last in paths.items() if last == name.lower()]
-    parts = [each for each, last in paths.items() if _is_part(name.lower(), last)]
-    return _did_you_mean(same or parts[:_MOST_HINTS]) or did_you_mean(where(path), paths)
-
-
-def _did_you_mean(paths: Sequence[str]) -> str:
-    return f" (did you mean {' or '.join(map(repr, paths))}?)" if paths else ""
-
-
-def _is_part(given: str, name: str) -> bool:
-    """Return whether ``given`` is a part of a name, or its initials, such as lr."""
-    words = name.split("_")
-    return given in words or given == "".join(word[0] for word in words if word)
-
-
-def _paths(job: Any) -> Iterator[str]:
-    """Yield the fields of a job and of its groups."""
-    for name in field_names((), job) or ():
-        yield name
-        yield from (f"{name}.{each}" for each in field_names((name,), job) or ())

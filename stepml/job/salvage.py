@@ -47,9 +47,10 @@ def salvaged(document: Any) -> tuple[JobSpec | None, list[str]]:
         if not found:
             return spec if has_data else None, mistakes
         # What follows from a mended field is no mistake of the job's.
-        mistakes += [each.words for each in found if not _follows(each, mended)]
+        words = [each.words for each in found if not _follows(each, mended)]
+        mistakes += [each for each in words if each not in mistakes]
         done = [path for each in found if (path := _mend(document, each))]
-        if not done:
+        if not done and all(each.path for each in found):
             has_data, done = False, _with_stand_in(document)
         if not done:
             break

@@ -30,7 +30,7 @@ def nearest(given: str, known: Iterable[str]) -> str | None:
         found = [name for name in names if wanted and key(name) == wanted]
         if found:
             return found[0]
-    for is_meant in (_begins, _abbreviates):
+    for is_meant in (_begins, abbreviates):
         found = [name for name in names if is_meant(plain(given), name)]
         if len(found) == 1:
             return found[0]
@@ -54,7 +54,7 @@ def _begins(given: str, name: str) -> bool:
     return len(given) > 1 and plain(name).startswith(given)
 
 
-def _abbreviates(given: str, name: str) -> bool:
+def abbreviates(given: str, name: str) -> bool:
     """Return whether ``given`` has beginnings of all words of ``name``, such as lr or logreg."""
     words = _words(name)
     if len(words) < 2 or len(given) < len(words):
