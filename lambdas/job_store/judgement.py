@@ -77,7 +77,7 @@ def honest_end(stop: Stop, last: EpochReport, doubts: Sequence[JobWarning]) -> t
     """Return decision and reason of a job: a plateau far from the minimum is not convergence."""
     can_fall = any(warning.code == "not_converged" for warning in doubts)
     if can_fall and end_of(stop, last) in ("tolerance", "algorithm"):
-        return "stopped", f"{last.reason}, but the loss can still fall"
+        return "finished", f"{last.reason}, but the loss can still fall"
     return last.decision, last.reason
 
 

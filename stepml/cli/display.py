@@ -8,9 +8,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
 
 from stepml.cli.data_lines import data_lines
+from stepml.cli.event_lines import EventLines
 from stepml.cli.figures import cost, count, finished, main_metric, shortened, shown
 from stepml.cli.output import Output
-from stepml.client import Failure, Snapshot
+from stepml.client import Execution, Failure, Snapshot
 from stepml.client.json_answers import json_object
 from stepml.job.reports import EpochReport
 
@@ -24,9 +25,12 @@ MAX_NAMED_RANKS = 3
 MAX_NAMED_JOBS = 2
 
 
-def display_for(output: Output, name: str) -> Display:
-    """Return a display for ``output``: a live one for terminals."""
-    return LiveDisplay(output, name) if output.is_live else Display(output, name)
+def display_for(output: Output, execution: Execution) -> Display | EventLines:
+    """Return a display for ``output``: a live one for terminals, lines of JSON for programs."""
+    if output.as_json:
+        return EventLines(output, execution)
+    kind = LiveDisplay if output.is_live else Display
+    return kind(output, execution.name)
 
 
 class Display:

@@ -83,7 +83,7 @@ def follow(
 
 def _watched(client: Client, execution: Execution, output: Output) -> Snapshot:
     last: Snapshot | None = None
-    with display_for(output, execution.name) as display:
+    with display_for(output, execution) as display:
         for last in watch(client, execution):
             display.show(last)
     assert last is not None  # a watch ends after a snapshot
@@ -108,6 +108,7 @@ def _show_failure(
         output.error(
             failure.error,
             failure.message,
+            event="error",
             job_id=execution.name,
             execution_arn=execution.arn,
             status=last.state.status,
@@ -172,7 +173,8 @@ def _place(failure: Failure) -> dict[str, Any]:
 def _show_interrupted(client: Client, execution: Execution, target: Target, output: Output) -> int:
     message = f"stopped watching; {execution.name} continues, as long as its AWS runs"
     if output.as_json:
-        output.error("Interrupted", message, job_id=execution.name, execution_arn=execution.arn)
+        of_job = {"job_id": execution.name, "execution_arn": execution.arn}
+        output.error("Interrupted", message, event="error", **of_job)
         return INTERRUPTED
     output.complaint(message)
     output.complaint(f"  watch it: stepml watch {execution.name}{target.flags}")

@@ -104,9 +104,9 @@ class Output:
         self.console.print(table)
 
     def error(self, name: str, message: str, hints: Sequence[str] = (), **more: Any) -> None:
-        """Write an error: message and hints on stderr, or one JSON object on stdout."""
+        """Write an error: message and hints on stderr, or one line of JSON on stdout."""
         if self.as_json:
-            self.document({"error": name, "message": message, **more})
+            self.json_line({"error": name, "message": message, **more})
             return
         self.complaint(f"{name}: {message}")
         for hint in hints:

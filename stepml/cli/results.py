@@ -9,8 +9,10 @@ from typing import Any
 import msgspec
 
 from stepml.cli.data_lines import warning_line
+from stepml.cli.display import rank_notes
 from stepml.cli.errors import DOUBTFUL, INTERRUPTED, NO_SERVICE
 from stepml.cli.figures import accuracy_lines, cost, count, finished, on_its_own
+from stepml.cli.folding import folded
 from stepml.cli.machine import reason_of
 from stepml.cli.options import Target
 from stepml.cli.output import Output
@@ -48,8 +50,8 @@ def show_results(
         reason, code = "fetching its results was interrupted", INTERRUPTED
     else:
         doubt = _doubt(report) if strict else {}
-        output.document({**_result(last, report, files), **doubt, **more})
-        _show(report, files, client, target, output)
+        output.json_line({"event": "result", **_result(last, report, files), **doubt, **more})
+        _show(report, last, files, client, target, output)
         if doubt:
             output.complaint(f"{doubt['error']}: {doubt['message']}")
         return DOUBTFUL if doubt else 0
@@ -74,6 +76,7 @@ def _show_unfetched(
         "ResultsNotFetchedError",
         f"{execution.name} has succeeded, but {reason}",
         (f"the model is {uri}", f"fetch it: {again}"),
+        event="error",
         job_id=execution.name,
         execution_arn=execution.arn,
         status=last.state.status,
@@ -82,11 +85,16 @@ def _show_unfetched(
 
 
 def _show(
-    report: JobReport, files: Mapping[str, Path], client: Client, target: Target, output: Output
+    report: JobReport,
+    last: Snapshot,
+    files: Mapping[str, Path],
+    client: Client,
+    target: Target,
+    output: Output,
 ) -> None:
     output.line()
-    epochs = count(report.epochs, "epoch")
-    output.line(f"{report.job_id}: {finished(report.decision)} after {epochs}")
+    for line in folded(f"{report.job_id}: {_ending(report)}"):
+        output.line(line)
     rows = "validation" if report.spec.data.validation_fraction else "training"
     output.pairs(
         {
@@ -94,11 +102,10 @@ def _show(
             **{f"{rows} {each}": on_its_own(x, 4) for each, x in report.metrics.items()},
             **_skipped(report),
             **_kept(report),
-            "why it ended": report.reason,
             "time": f"{report.seconds:.1f} s",
             "cost": f"$ {cost(total_cost_usd(report))}{_basis(client)}",
             **_servers(report),
-            "look further": f"stepml epochs {report.job_id}{target.flags}",
+            **_look_further(report, last, target),
             "model": files["model"],
             "model card": files["model_card"],
             "report": files["report"],
@@ -110,6 +117,21 @@ def _show(
     for each in report.warnings:
         if each not in report.dataset.warnings:
             output.complaint(warning_line(each))
+
+
+def _ending(report: JobReport) -> str:
+    """Return how a job ended, and why: ``finished: max_epochs 10 reached``."""
+    how = finished(report.decision)
+    if report.reason != f"max_epochs {report.epochs} reached":  # which says the number
+        how = f"{how} after {count(report.epochs, 'epoch')}"
+    return f"{how}: {report.reason}"
+
+
+def _look_further(report: JobReport, last: Snapshot, target: Target) -> dict[str, str]:
+    """Return a line on the attempts at epochs, if one failed or was delayed."""
+    if not last.failed_attempts and not any(map(rank_notes, report.history)):
+        return {}
+    return {"look further": f"stepml epochs {report.job_id}{target.flags}"}
 
 
 def _basis(client: Client) -> str:
@@ -128,7 +150,7 @@ def _result(last: Snapshot, report: JobReport, files: Mapping[str, Path]) -> dic
         "job_id": report.job_id,
         "execution_arn": last.state.execution.arn,
         "status": last.state.status,
-        "decision": report.decision,
+        "decision": finished(report.decision),
         "reason": report.reason,
         "epochs": report.epochs,
         "model_epoch": report.model_epoch,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stepml.cli.errors import EXIT_CODES, LOOKING_EXIT_CODES
+from stepml.cli.event_lines import started_event
 from stepml.cli.options import (
     AsJson,
     EndpointUrl,
@@ -106,7 +107,7 @@ def retry(
     more = {"how": retried.how, "first_epoch": retried.epoch, "why": retried.reason}
     if detach:
         now = retried.execution
-        output.document({"job_id": now.name, "execution_arn": now.arn, **more})
+        output.json_line({**started_event(now), **more})
         output.line(f"watch it with: stepml watch {now.name}{target.flags}")
         return
     follow_to_end(client, retried.execution, target, out, output, more, strict)

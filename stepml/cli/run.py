@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stepml.cli.errors import EXIT_CODES, BadInputError
+from stepml.cli.event_lines import started_event
 from stepml.cli.job_input import JobFile, Settings, file_of, is_stream, job_given
 from stepml.cli.options import (
     AsJson,
@@ -100,7 +101,7 @@ def run(
     if client.connection.is_local and (note := crowding_note(spec.workers, os.cpu_count() or 1)):
         output.line(note)
     if detach:
-        output.document({"job_id": execution.name, "execution_arn": execution.arn})
+        output.json_line(started_event(execution))
         output.line(f"started {execution.name}")
         output.line(f"watch it with: stepml watch {execution.name}{target.flags}")
         return

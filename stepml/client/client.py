@@ -268,7 +268,7 @@ class Client:
         )
 
     def download(self, execution: Execution, directory: Path) -> dict[str, Path]:
-        """Copy the job's model, its card and its report to ``directory``; return their paths.
+        """Copy the job's model, its card, report and history to ``directory``; return their paths.
 
         Raises
         ------

@@ -126,14 +126,14 @@ def upload_code(connection: Connection, stack: Stack, code: PackedCode) -> Uploa
 def download_results(
     connection: Connection, stack: Stack, job_id: str, directory: Path
 ) -> dict[str, Path]:
-    """Copy a job's model and report to ``directory``, replacing files there.
+    """Copy a job's model, its report and its history to ``directory``, replacing files there.
 
     If a file cannot be copied or stored, no file appears or changes.
 
     Returns
     -------
     dict
-        ``model``, ``model_card`` and ``report``, each with its path.
+        ``model``, ``model_card``, ``report`` and ``history``, each with its path.
 
     Raises
     ------
@@ -144,17 +144,21 @@ def download_results(
         "model": keys.model(job_id),
         "model_card": keys.model_card(job_id),
         "report": keys.report(job_id),
+        "history": keys.history(job_id),
     }
     names = {what: key.rsplit("/", 1)[1] for what, key in sources.items()}
     with _made(directory), TemporaryDirectory(dir=directory, prefix=".fetching-") as aside:
-        for what, key in sources.items():
-            with translated(connection.endpoint_url):
-                connection.client("s3").download_file(
-                    stack.bucket, key, str(Path(aside) / names[what])
-                )
+        for key in sources.values():
+            _fetch(connection, stack.bucket, key, Path(aside))
         for name in names.values():
             (Path(aside) / name).replace(directory / name)
     return {what: directory / name for what, name in names.items()}
+
+
+def _fetch(connection: Connection, bucket: str, key: str, directory: Path) -> None:
+    with translated(connection.endpoint_url):
+        name = key.rsplit("/", 1)[1]
+        connection.client("s3").download_file(bucket, key, str(directory / name))
 
 
 @contextmanager

@@ -18,7 +18,7 @@ class EpochReport(Event, frozen=True, kw_only=True):
     """The reducer's measurements and decision after an epoch; ``Converged?`` reads ``decision``."""
 
     epoch: int
-    decision: Decision  # converged: a criterion of `stop` is met; stopped: max_epochs or a budget
+    decision: Decision
     reason: str  # why training continues or ends, in words
     next_epoch: int
     loss: float  # on the validation rows, without penalty

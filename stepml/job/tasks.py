@@ -19,7 +19,9 @@ from stepml.job.spec_base import settled
 
 Epoch = Annotated[int, Meta(ge=1)]
 Rank = Annotated[int, Meta(ge=0)]
-Decision = Literal["continue", "converged", "stopped"]
+# converged: a criterion of `stop` is met; finished: max_epochs or a budget. Earlier versions called
+# that stopped.
+Decision = Literal["continue", "converged", "finished", "stopped"]
 # The name of the epoch's execution, a dot, and the number of its redrives.
 Attempt = Annotated[str, Meta(min_length=1, max_length=90)]
 

@@ -187,10 +187,10 @@ def _decision(
         return "converged", own.converged
     if epoch >= settled(stop.max_epochs):
         lacks = own.lacks and f"; {own.lacks}"
-        return "stopped", f"max_epochs {stop.max_epochs} reached{lacks}"
+        return "finished", f"max_epochs {stop.max_epochs} reached{lacks}"
     exceeded = _exceeded_budget(stop, spent)
     if exceeded is not None:
-        return "stopped", exceeded
+        return "finished", exceeded
     return "continue", "not converged yet"
 
 

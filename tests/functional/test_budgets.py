@@ -29,7 +29,7 @@ def test_a_job_without_money_or_time_ends_with_the_model_so_far(
     ended = local_stack.run(job | {"stop": {"max_epochs": 500, field: budget}}, name)
     assert ended["status"] == "SUCCEEDED", ended
     report = ended["report"]
-    assert report["decision"] == "stopped"
+    assert report["decision"] == "finished"
     assert report["reason"].startswith(f"{field} {budget:g}: ")
     if budget == 1e-6:
         assert report["epochs"] == 1

@@ -71,7 +71,8 @@ class CommandLine:
     def run_json(self, *arguments: str | Path, code: int = 0) -> Any:
         stdout, stderr = self.run(*arguments, "--json", code=code)
         assert stderr == ""
-        return json.loads(stdout)
+        is_followed = arguments[0] in ("run", "watch", "retry")  # then there is a line an event
+        return json.loads(stdout.splitlines()[-1] if is_followed else stdout)
 
 
 def read_until(process: subprocess.Popen[str], text: str) -> None:

@@ -30,7 +30,7 @@ def test_a_job_trains_from_execution_input_to_model(
     ended = local_stack.run(job, name)
     assert ended["status"] == "SUCCEEDED", ended
     report = ended["report"]
-    assert (report["decision"], report["reason"]) == ("stopped", "max_epochs 3 reached")
+    assert (report["decision"], report["reason"]) == ("finished", "max_epochs 3 reached")
     assert report["metrics"]["accuracy"] > 0.9
     assert report["history"][0]["loss"] > report["loss"]
     stored = json.loads(local_stack.read(keys.report(name)))

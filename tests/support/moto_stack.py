@@ -76,6 +76,7 @@ class MotoStack:
         self.put(keys.report(job_id), encode(report))
         self.put(keys.model(job_id), b"arrays")
         self.put(keys.model_card(job_id), b"{}")
+        self.put(keys.history(job_id), b"{}\n")
         return report
 
     def start_child(self, name: str, stack: str = "stepml", **task: Any) -> str:

@@ -61,6 +61,16 @@ def invoke_json(*arguments: str | Path, code: int = 0) -> Any:
     return json.loads(result.stdout)
 
 
+def last_line(*arguments: str | Path, code: int = 0) -> Any:
+    return json_lines(*arguments, code=code)[-1]
+
+
+def json_lines(*arguments: str | Path, code: int = 0) -> list[Any]:
+    result = invoke(*arguments, "--json", code=code)
+    assert result.stderr == ""
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
 def test_a_run_shows_its_epochs_and_a_summary_and_fetches_the_model(
     stack: MotoStack, job: Path, name: str
 ) -> None:
@@ -77,25 +87,35 @@ def test_a_run_shows_its_epochs_and_a_summary_and_fetches_the_model(
     assert "no improvement for 2 epochs" in result.stdout
     assert "  per-class accuracy: 0: 0.7500, 1: 0.7500, 2: 0.7500\n" in result.stdout
     assert Path("runs", name, "model.safetensors").read_bytes() == b"arrays"
-    assert f"stepml epochs {name}" in result.stdout
+    assert "look further" not in result.stdout  # nothing failed, nothing was slow
     assert "\x1b" not in result.stdout
 
 
-def test_a_run_in_json_is_one_document(job: Path, name: str, tmp_path: Path) -> None:
-    document = invoke_json("run", job, "--name", name, "--out", tmp_path / "results")
+def test_a_run_in_json_is_a_line_for_each_event(
+    stack: MotoStack, job: Path, name: str, tmp_path: Path
+) -> None:
+    started, *epochs, document = json_lines("run", job, "--name", name, "--out", "results")
 
+    assert started["event"] == "started"
+    assert started["execution_arn"].endswith(f":{name}")
+    reports = [msgspec.to_builtins(epoch_report(epoch, last=epoch == 3)) for epoch in (1, 2, 3)]
+    for report in reports:
+        del report["functions"]
+    assert epochs == [{"event": "epoch", "job_id": name, **report} for report in reports]
+    assert document["event"] == "result"
     assert document["job_id"] == name
     assert document["status"] == "SUCCEEDED"
     assert document["epochs"] == 3
+    assert set(document["files"]) >= {"model", "model_card", "report", "history"}
     assert all(Path(path).is_file() for path in document["files"].values())
 
 
 def test_a_detached_run_can_be_watched_afterwards(job: Path, name: str) -> None:
-    started = invoke_json("run", job, "--name", name, "--detach")
+    started = last_line("run", job, "--name", name, "--detach")
     assert started["job_id"] == name
 
     for execution in (name, started["execution_arn"]):
-        assert invoke_json("watch", execution)["decision"] == "converged"
+        assert last_line("watch", execution)["decision"] == "converged"
 
 
 def test_workers_far_above_the_cores_of_this_machine_are_noted(job: Path, name: str) -> None:
@@ -157,7 +177,7 @@ def test_code_that_lacks_the_entry_point_is_refused_before_any_request(
 
 
 def test_a_run_without_a_name_gets_one(job: Path) -> None:
-    started = invoke_json("run", job, "--detach")
+    started = last_line("run", job, "--detach")
 
     assert re.fullmatch(r"job-\d{8}-\d{6}-[0-9a-f]{3}", started["job_id"])
 
@@ -174,7 +194,7 @@ def test_a_failed_run_is_one_line_about_its_first_error(job: Path, name: str) ->
 
 
 def test_a_failed_run_in_json_has_error_and_message(job: Path, name: str) -> None:
-    document = invoke_json("run", job, "--name", name, "--stack", "failing", code=1)
+    document = last_line("run", job, "--name", name, "--stack", "failing", code=1)
 
     assert document["error"] == "BadRowError"
     assert document["message"] == "data/x.csv, line 17"
@@ -201,14 +221,14 @@ def test_warnings_are_an_error_only_if_asked_for(job: Path, doubtful: str) -> No
         f"DoubtfulResultError: {doubtful} has a model, but also 1 warning, and is strict",
     ]
     assert "converged after 2 epochs" in strict.stdout
-    document = invoke_json("watch", doubtful, "--strict", code=4)
+    document = last_line("watch", doubtful, "--strict", code=4)
     assert document["error"] == "DoubtfulResultError"
     assert document["warnings"][0]["code"] == "loss_rose"
 
 
 def test_a_run_without_warnings_may_be_strict(stack: MotoStack, job: Path, name: str) -> None:
-    started = invoke_json("run", job, "--name", name, "--strict", "--detach")
-    assert invoke_json("watch", name, "--strict")["decision"] == "converged"
+    started = last_line("run", job, "--name", name, "--strict", "--detach")
+    assert last_line("watch", name, "--strict")["decision"] == "converged"
     described = stack.service("stepfunctions").describe_execution(
         executionArn=started["execution_arn"]
     )
@@ -237,7 +257,7 @@ def test_a_name_that_was_used_is_bad_input(job: Path, name: str) -> None:
     invoke("run", job, "--name", name)
     job.write_text(JOB_TEXT.replace('"max_epochs": 3', '"max_epochs": 4'), encoding="utf-8")
 
-    assert invoke_json("run", job, "--name", name, code=2)["error"] == "RunNameTakenError"
+    assert last_line("run", job, "--name", name, code=2)["error"] == "RunNameTakenError"
 
 
 @pytest.mark.parametrize("command", ["watch", "epochs", "logs", "stop", "retry"])
@@ -374,7 +394,7 @@ def test_a_retry_that_needs_a_new_execution_says_so_and_is_watched(
     result = invoke(
         "retry", name, "--epoch", "2", "--name", f"{name}-b", "--stack", "failing", code=1
     )
-    document = invoke_json("retry", name, "--detach", "--stack", "failing")
+    document = last_line("retry", name, "--detach", "--stack", "failing")
 
     assert result.stdout.splitlines()[:3] == [
         f"{name}-b: a new execution, from epoch 2 on",
@@ -393,7 +413,7 @@ def test_a_retry_of_a_run_that_succeeded_is_refused_with_what_there_is(
     invoke("run", job, "--name", name)
 
     line = invoke("retry", name, code=2).stderr
-    document = invoke_json("retry", name, "--epoch", "9", code=2)
+    document = last_line("retry", name, "--epoch", "9", code=2)
 
     assert line.startswith(f"RetryRefusedError: {name} has succeeded: there is nothing to retry")
     assert line.endswith("give --epoch, 1 to 3\n")
@@ -403,7 +423,7 @@ def test_a_retry_of_a_run_that_succeeded_is_refused_with_what_there_is(
 
 
 def test_logs_are_a_line_each(stack: MotoStack, job: Path, name: str) -> None:
-    started = invoke_json("run", job, "--name", name)
+    started = last_line("run", job, "--name", name)
     assert started["status"] == "SUCCEEDED"
     client = stack.client()
     moment = client.describe(client.execution(name)).started_at

@@ -110,14 +110,14 @@ def test_a_model_that_cannot_be_stored_is_json_when_asked_for(
         "run", job, "--name", name, "--json", code=3, AWS_ENDPOINT_URL=stack.endpoint_url
     )
 
-    document = json.loads(result.stdout)
+    document = json.loads(result.stdout.splitlines()[-1])
     assert (document["error"], document["status"]) == ("ResultsNotFetchedError", "SUCCEEDED")
     assert document["model_uri"] == f"s3://{BUCKET}/{keys.model(name)}"
     assert (taken / "mine").exists()
     assert not list(Path("runs", name).glob(".*"))
 
 
-@pytest.mark.parametrize("lost", [keys.report, keys.model, keys.model_card])
+@pytest.mark.parametrize("lost", [keys.report, keys.model, keys.model_card, keys.history])
 def test_a_job_without_results_is_not_a_failed_one(
     stack: MotoStack, job: Path, name: str, lost: Any
 ) -> None:

@@ -159,7 +159,7 @@ def test_a_job_ends_before_it_costs_too_much(monkeypatch: pytest.MonkeyPatch) ->
     job.initialised()
     reports = job.run()
     assert 2 <= len(reports) <= 7  # 11 transitions alone cost $0.000275
-    assert reports[-1].decision == "stopped"
+    assert reports[-1].decision == "finished"
     assert reports[-1].reason.startswith("max_cost_usd 0.002: ")
     assert reports[-1].total_cost_usd <= 0.002
     assert job.finalise(len(reports)).epochs == len(reports)
@@ -173,7 +173,7 @@ def test_the_first_epoch_always_runs(stop: dict[str, Any]) -> None:
     job.initialised()
     (report,) = job.run()
     (field,) = stop
-    assert report.decision == "stopped"
+    assert report.decision == "finished"
     assert report.reason.startswith(field)
 
 

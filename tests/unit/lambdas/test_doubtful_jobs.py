@@ -101,7 +101,7 @@ def test_a_plateau_from_which_the_loss_can_fall_is_no_convergence() -> None:
     ends = job(sums, algorithm=slow, stop=stop, **LINEAR)
     report = trained(ends, 3)
     assert ends.store.report(3).load().decision == "converged"
-    assert report.decision == "stopped"
+    assert report.decision == "finished"
     assert report.reason.endswith("2 epochs in a row, but the loss can still fall")
     assert codes(report) == ["not_converged"]
 

@@ -53,7 +53,7 @@ def test_a_job_learns() -> None:
     job = Job(stop={"max_epochs": 3})
     job.initialised()
     reports = [job.epoch(number) for number in (1, 2, 3)]
-    assert [report.decision for report in reports] == ["continue", "continue", "stopped"]
+    assert [report.decision for report in reports] == ["continue", "continue", "finished"]
     assert reports[2].loss < reports[1].loss < reports[0].loss < np.log(2)
     report = job.finalise(3)
     assert report.reason == "max_epochs 3 reached"

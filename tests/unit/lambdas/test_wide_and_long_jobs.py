@@ -127,7 +127,7 @@ def test_a_continuation_begins_behind_what_is_finished() -> None:
     assert state.progress.decision == "continue"
     assert (state.data.ranges, state.data.shards, state.ranks) == ([], [], [0, 1, 2])
     job.epoch(3)
-    assert continuation(job, given).progress.decision == "stopped"
+    assert continuation(job, given).progress.decision == "finished"
     with pytest.raises(InvalidTaskError, match=r"continues\.run"):
         continuation(job, given | {"run": "another"})
 

@@ -1,0 +1,73 @@
+"""Writes what a followed job does as JSON, a line each; docs/json_lines.md describes them."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
+
+from stepml.cli.figures import finished
+
+if TYPE_CHECKING:
+    from stepml.cli.output import Output
+    from stepml.client import Execution, Failure, Snapshot
+    from stepml.job.reports import EpochReport
+
+
+class EventLines:
+    """A line for the start, each epoch and each failed attempt at one."""
+
+    def __init__(self, output: Output, execution: Execution) -> None:
+        self._output = output
+        self._execution = execution
+        self._epochs = 0
+        self._failures = 0
+
+    def __enter__(self) -> Self:
+        self._output.json_line(started_event(self._execution))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        return None
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Write what is new in ``snapshot``."""
+        job_id = self._execution.name
+        for failure in snapshot.failed_attempts[self._failures :]:
+            self._output.json_line(failed_attempt_event(job_id, failure))
+        for report in snapshot.epochs[self._epochs :]:
+            self._output.json_line(epoch_event(job_id, report))
+        self._failures, self._epochs = len(snapshot.failed_attempts), len(snapshot.epochs)
+
+
+def started_event(execution: Execution) -> dict[str, Any]:
+    """Return the event of a job that has started, or is watched from now on."""
+    return {"event": "started", "job_id": execution.name, "execution_arn": execution.arn}
+
+
+def epoch_event(job_id: str, report: EpochReport) -> dict[str, Any]:
+    """Return the event of a finished epoch: its report, without the times of each function."""
+    document = msgspec.to_builtins(report)
+    del document["functions"]
+    decision = finished(report.decision)
+    return {"event": "epoch", "job_id": job_id, **document, "decision": decision}
+
+
+def failed_attempt_event(job_id: str, failure: Failure) -> dict[str, Any]:
+    """Return the event of a failed attempt at an epoch, which is repeated."""
+    return {
+        "event": "failed_attempt",
+        "job_id": job_id,
+        "epoch": failure.epoch,
+        "error": failure.error,
+        "message": failure.message,
+        "rank": failure.rank,
+        "log_group": failure.log_group,
+        "log_stream": failure.log_stream,
+    }
