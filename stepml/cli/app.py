@@ -15,6 +15,7 @@ from stepml.cli import (
     deploy,
     destroy,
     doctor,
+    epochs,
     export,
     jobs,
     local,
@@ -57,6 +58,7 @@ def stepml(
 running.add_to(app)
 check.add_to(app)
 retry.add_to(app)
+epochs.add_to(app)
 look.add_to(app)
 compare.add_to(app)
 predict.add_to(app)

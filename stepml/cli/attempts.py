@@ -73,6 +73,9 @@ def attempt_document(attempt: EpochAttempt) -> dict[str, Any]:
         "total_cost_usd": report.total_cost_usd if report else None,
         "stragglers": report.stragglers if report else None,
         "called_again": report.called_again if report else None,
+        "communication_share": report.communication_share if report else None,
+        "costs": report.costs if report else None,
+        "quantiles": report.quantiles if report else None,
         "decision": finished(report.decision) if report else None,
         "reason": report.reason if report else None,
     }

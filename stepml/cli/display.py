@@ -162,16 +162,24 @@ def _most_epochs(snapshot: Snapshot) -> int | None:
 def header(report: EpochReport) -> str:
     """Return the table header for the epochs of a job; ``report`` is that of any epoch."""
     metric = main_metric(report)[0]
-    return f"{'epoch':>5}  {'loss':>10}  {metric:>8}  {'seconds':>7}  {'cost $':>8}  note"
+    head = f"{'epoch':>5}  {'loss':>10}  {metric:>8}  {'seconds':>7}  {'cost $':>8}"
+    return f"{head}  {'comm':>4}  note"
 
 
 def epoch_row(report: EpochReport) -> str:
     """Return the table row of an epoch, at most 80 columns wide."""
     row = (
         f"{report.epoch:>5}  {shown(report.loss, 6):>10}  {main_metric(report)[1]:>8}  "
-        f"{report.seconds:>7.2f}  {cost(report.cost_usd):>8}  {epoch_note(report)}"
+        f"{report.seconds:>7.2f}  {cost(report.cost_usd):>8}  {_communication(report):>4}  "
+        f"{epoch_note(report)}"
     )
     return shortened(row.rstrip(), LINE_COLUMNS)
+
+
+def _communication(report: EpochReport) -> str:
+    """Return the share of communication in the time of all ranks; empty if it is unknown."""
+    share = report.communication_share
+    return "" if share is None else f"{share:.0%}"
 
 
 def epoch_note(report: EpochReport) -> str:

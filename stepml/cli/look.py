@@ -1,4 +1,4 @@
-"""``stepml epochs``, ``stepml logs`` and ``stepml schema``."""
+"""``stepml logs`` and ``stepml schema``."""
 
 from __future__ import annotations
 
@@ -8,13 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stepml.cli.attempts import (
-    attempt_document,
-    attempt_row,
-    attempts_header,
-    reason_lines,
-    resumed_job,
-)
 from stepml.cli.errors import INTERRUPTED, LOOKING_EXIT_CODES, BadInputError
 from stepml.cli.options import (
     AsJson,
@@ -33,52 +26,15 @@ from stepml.job.json_logs import METRICS
 from stepml.job.parse import parse_job
 
 if TYPE_CHECKING:
-    from stepml.client import Client, Execution, LogLine
+    from stepml.client import LogLine
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module to ``app``."""
     app.command(
-        epilog=f"{LOOKING_EXIT_CODES}\n\nExample: stepml epochs covertype-20260102-101500 --local"
-    )(epochs)
-    app.command(
         epilog=f"{LOOKING_EXIT_CODES}\n\nExample: stepml logs covertype-20260102-101500 --rank 0"
     )(logs)
     app.command(epilog="Example: stepml schema > job.schema.json")(schema)
-
-
-def epochs(
-    execution: ExecutionName,
-    local: Local = False,
-    endpoint_url: EndpointUrl = None,
-    profile: Profile = None,
-    region: Region = None,
-    stack: StackName = DEFAULT_STACK,
-    as_json: AsJson = False,
-) -> None:
-    """Show the epochs of a job, with every attempt at each."""
-    client = Target.chosen(local, endpoint_url, stack, profile, region).client()
-    job = client.execution(execution)
-    attempts = client.epochs(job)
-    output = Output(as_json)
-    output.document({"job_id": job.name, "epochs": [attempt_document(each) for each in attempts]})
-    if not attempts:
-        output.line(f"{job.name} has no epochs yet")
-        return
-    if (first := min(each.epoch for each in attempts)) > 1:
-        output.line(_resumed(client, job, first - 1))
-    output.line(attempts_header(attempts), style="bold")
-    for attempt in attempts:
-        output.line(attempt_row(attempt))
-        for line in reason_lines(attempt):
-            output.line(line, style="red")
-
-
-def _resumed(client: Client, job: Execution, epochs: int) -> str:
-    """Return a line on the epochs that a job has taken over from another one."""
-    source = resumed_job(client.describe(job).job)
-    which = "epoch 1 is that" if epochs == 1 else f"epochs 1 to {epochs} are those"
-    return f"{which} of {source}"
 
 
 def logs(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -210,6 +210,12 @@ class Client:
     def functions_of(self, execution: Execution, epoch: int) -> list[FunctionTimes]:
         """Return where the time of the functions of an epoch went; none if that is unknown."""
         return rank_times.epoch_functions(self.connection, self.stack, execution.name, epoch)
+
+    def functions_by_epoch(
+        self, execution: Execution, reports: Sequence[EpochReport]
+    ) -> dict[int, list[FunctionTimes]]:
+        """Return `functions_of` of several epochs, read at once if the reports do not have them."""
+        return rank_times.functions_by_epoch(self.connection, self.stack, execution.name, reports)
 
     def dataset_facts(self, execution: Execution) -> DatasetFacts | None:
         """Return the job's understanding of its data, or None before they are partitioned."""

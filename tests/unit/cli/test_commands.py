@@ -78,7 +78,7 @@ def test_a_run_shows_its_epochs_and_a_summary_and_fetches_the_model(
     stack.put_results(name, stack.put_epochs(name, 3), per_class=classes)
     result = invoke("run", job, "--name", name)
 
-    row = r"^ +(\d)  +(\S+)  +(\S+)  +(\S+)  +(\S+)(?:  (\S+))?$"
+    row = r"^ +(\d)  +(\S+)  +(\S+)  +(\S+)  +(\S+)(?:  +(\S+))?$"
     rows = re.findall(row, result.stdout, re.M)
     assert [row[0] for row in rows] == ["1", "2", "3"]
     assert rows[2] == ("3", "0.333333", "0.8333", "0.25", "0.000125", "converged")

@@ -1,0 +1,172 @@
+"""``stepml epochs``: the attempts at a job's epochs, and where their time and money went."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stepml.cli.attempts import (
+    attempt_document,
+    attempt_row,
+    attempts_header,
+    reason_lines,
+    resumed_job,
+)
+from stepml.cli.errors import LOOKING_EXIT_CODES, BadInputError
+from stepml.cli.options import (
+    AsJson,
+    EndpointUrl,
+    ExecutionName,
+    Local,
+    Profile,
+    Region,
+    StackName,
+    Target,
+)
+from stepml.cli.output import Output
+from stepml.client.stack import DEFAULT_STACK
+
+if TYPE_CHECKING:
+    from stepml.client import Client, EpochAttempt, Execution
+    from stepml.job.parts import FunctionTimes
+
+Functions = Mapping[int, Sequence["FunctionTimes"]]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command of this module to ``app``."""
+    app.command(epilog=f"{LOOKING_EXIT_CODES}\n\nExample: stepml epochs latest --parts --local")(
+        epochs
+    )
+
+
+def epochs(
+    execution: ExecutionName,
+    parts: Annotated[
+        bool,
+        typer.Option("--parts", help="Show where the time and the money of each epoch went."),
+    ] = False,
+    epoch: Annotated[
+        int | None,
+        typer.Option(
+            "--epoch",
+            min=1,
+            metavar="N",
+            help="Only this epoch; with --parts, each function of it.",
+        ),
+    ] = None,
+    rank: Annotated[
+        int | None,
+        typer.Option("--rank", min=0, metavar="N", help="With --parts: only this rank."),
+    ] = None,
+    csv: Annotated[
+        bool,
+        typer.Option(
+            "--csv", help="Write CSV: a row for each attempt; with --parts, for each function."
+        ),
+    ] = False,
+    local: Local = False,
+    endpoint_url: EndpointUrl = None,
+    profile: Profile = None,
+    region: Region = None,
+    stack: StackName = DEFAULT_STACK,
+    as_json: AsJson = False,
+) -> None:
+    """Show the epochs of a job, with every attempt at each."""
+    if csv and as_json:
+        raise BadInputError("--csv and --json exclude each other; give one of them")
+    if rank is not None and not parts:
+        raise BadInputError("--rank: goes with --parts")
+    client = Target.chosen(local, endpoint_url, stack, profile, region).client()
+    job = client.execution(execution)
+    attempts = [each for each in client.epochs(job) if epoch in (None, each.epoch)]
+    _require_epoch(attempts, epoch)
+    needs_functions = parts and (csv or as_json or epoch is not None or rank is not None)
+    functions = _functions(client, job, attempts, rank) if needs_functions else {}
+    output = Output(as_json)
+    if csv:
+        _write_csv(output, attempts, functions, parts=parts)
+        return
+    output.document(_document(job, attempts, functions))
+    if not attempts:
+        output.line(f"{job.name} has no epochs yet")
+    elif parts:
+        _show_parts(output, attempts, functions)
+    else:
+        _show_attempts(output, client, job, attempts, is_all=epoch is None)
+
+
+def _require_epoch(attempts: Sequence[EpochAttempt], epoch: int | None) -> None:
+    if epoch is not None and not attempts:
+        raise BadInputError(f"--epoch: this job has no attempt at epoch {epoch} (yet)")
+
+
+def _functions(
+    client: Client, job: Execution, attempts: Sequence[EpochAttempt], rank: int | None
+) -> dict[int, list[FunctionTimes]]:
+    found = client.functions_by_epoch(job, [each.report for each in attempts if each.report])
+    if rank is None:
+        return found
+    return {
+        epoch: [each for each in functions if (each.role, each.index) == ("rank", rank)]
+        for epoch, functions in found.items()
+    }
+
+
+def _write_csv(
+    output: Output, attempts: Sequence[EpochAttempt], functions: Functions, *, parts: bool
+) -> None:
+    from stepml.reports.epoch_rows import attempt_rows, csv_text, function_rows
+
+    rows = function_rows(attempts, functions) if parts else attempt_rows(attempts)
+    output.line(csv_text(rows).removesuffix("\n"))
+
+
+def _document(
+    job: Execution, attempts: Sequence[EpochAttempt], functions: Functions
+) -> dict[str, Any]:
+    from msgspec import to_builtins
+
+    documents = [attempt_document(each) for each in attempts]
+    for attempt, document in zip(attempts, documents, strict=True):
+        if attempt.report is not None and attempt.epoch in functions:
+            document["functions"] = to_builtins(functions[attempt.epoch])
+    return {"job_id": job.name, "epochs": documents}
+
+
+def _show_parts(output: Output, attempts: Sequence[EpochAttempt], functions: Functions) -> None:
+    from stepml.cli.parts import epoch_parts_lines, function_lines
+
+    if not functions:
+        for line, style in epoch_parts_lines([each.report for each in attempts if each.report]):
+            output.line(line, style)
+    for epoch, found in functions.items():
+        output.line(f"epoch {epoch}", style="bold")
+        for line, style in function_lines(found):
+            output.line(line, style)
+
+
+def _show_attempts(
+    output: Output,
+    client: Client,
+    job: Execution,
+    attempts: Sequence[EpochAttempt],
+    *,
+    is_all: bool,
+) -> None:
+    if is_all and (first := min(each.epoch for each in attempts)) > 1:
+        output.line(_resumed(client, job, first - 1))
+    output.line(attempts_header(attempts), style="bold")
+    for attempt in attempts:
+        output.line(attempt_row(attempt))
+        for line in reason_lines(attempt):
+            output.line(line, style="red")
+
+
+def _resumed(client: Client, job: Execution, epochs: int) -> str:
+    """Return a line on the epochs that a job has taken over from another one."""
+    source = resumed_job(client.describe(job).job)
+    which = "epoch 1 is that" if epochs == 1 else f"epochs 1 to {epochs} are those"
+    return f"{which} of {source}"
