@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import traceback
 from collections.abc import Iterator
@@ -149,6 +150,7 @@ def connect(
 ) -> Connection:
     """Return a connection to AWS, or to the services at ``endpoint_url``.
 
+    Without an endpoint, ``AWS_ENDPOINT_URL`` gives it, as to every client of AWS.
     ``region`` and ``profile`` take precedence over the person's AWS configuration.
 
     A server at a loopback address is asked whether it is a local AWS. A connection to a local AWS
@@ -164,6 +166,7 @@ def connect(
     """
     import boto3
 
+    endpoint_url = endpoint_url or os.environ.get("AWS_ENDPOINT_URL")
     if endpoint_url is None or not is_loopback(endpoint_url):
         with translated(endpoint_url):
             return Connection(boto3.Session(region_name=region, profile_name=profile), endpoint_url)

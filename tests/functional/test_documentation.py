@@ -1,0 +1,29 @@
+"""The commands of the tutorial and of how-to guides, run as they stand in the pages."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.documentation import run_page
+from tests.support.local_stack import LocalStack
+from tests.support.paths import ROOT
+
+RUN = ["tutorial.md", "how_to/failed_rank.md", "how_to/python.md"]
+
+
+@pytest.mark.parametrize("page", RUN)
+def test_a_page_does_what_it_says(local_stack: LocalStack, tmp_path: Path, page: str) -> None:
+    programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    inherited = {name: value for name, value in os.environ.items() if name != "AWS_PROFILE"}
+    own = {
+        "PATH": programs,
+        "AWS_ENDPOINT_URL": local_stack.endpoint_url,
+        "STEPML_STATE_DIR": str(tmp_path / "state"),
+        "STEPML_CACHE_DIR": str(tmp_path / "cache"),
+        "COLUMNS": "100",
+    }
+    run_page(ROOT / "docs" / page, tmp_path, {**inherited, **own})
