@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ CONFIGURATION = ROOT / "documentation" / "zensical.toml"
 STYLES = ROOT / "documentation" / "site.css"
 WORKER = ROOT / "documentation" / "worker.js"
 ANOTHER_WORKER = "https://unpkg.com/iframe-worker/shim"  # which Zensical's pages load
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 GENERATED = {
     "reference/job_fields.md": fields_page,
@@ -81,7 +83,8 @@ def _run_zensical(workplace: Path) -> None:
         check=False,
     )
     if ended.returncode != 0:  # the traceback at the end says only that there are issues
-        raise SystemExit(ended.stderr.partition("Traceback")[0] or ended.stderr)
+        told = _COLOURS.sub("", ended.stderr)
+        raise SystemExit(told.partition("Traceback")[0] or told)
 
 
 def _search_without_network(site: Path) -> None:

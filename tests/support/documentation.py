@@ -104,7 +104,7 @@ def run_page(page: Path, directory: Path, environment: Mapping[str, str]) -> Non
 
 def _run_block(block: Block, directory: Path, environment: Mapping[str, str]) -> None:
     ended = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", block.text],
+        ["bash", "-eu", "-c", block.text],
         cwd=directory,
         env=environment,
         stdin=subprocess.DEVNULL,
