@@ -24,6 +24,7 @@ from stepml.cli import (
     predict,
     retry,
 )
+from stepml.cli import report as reporting
 from stepml.cli import run as running
 from stepml.cli.errors import BAD_INPUT, CLOSED_PIPE
 from stepml.cli.root import RootGroup, report
@@ -61,6 +62,7 @@ retry.add_to(app)
 epochs.add_to(app)
 look.add_to(app)
 compare.add_to(app)
+reporting.add_to(app)
 predict.add_to(app)
 export.add_to(app)
 deploy.add_to(app)

@@ -11,6 +11,7 @@ from stepml.cli.display import display_for
 from stepml.cli.errors import DOUBTFUL, INTERRUPTED, JOB_FAILED
 from stepml.cli.options import Target
 from stepml.cli.output import Output
+from stepml.cli.report import write_report
 from stepml.cli.results import show_results
 from stepml.client import Client, Execution, Failure, Snapshot, watch
 from stepml.client.errors import (
@@ -73,11 +74,12 @@ def follow(
     failure = client.failure_of(last.state)
     assert failure is not None  # it ended without success
     if failure.error != DoubtfulResultError.__name__:
-        _show_failure(failure, last, target, output, more)
+        _report_failure(client, failure, last, target, out, output, more)
         return JOB_FAILED
     if client.report(execution) is not None:
         return show_results(client, last, target, out, output, more, strict=True)
-    _show_failure(failure, last, target, output, more)  # its data are doubtful
+    # Its data are doubtful.
+    _report_failure(client, failure, last, target, out, output, more)
     return DOUBTFUL
 
 
@@ -100,8 +102,27 @@ def _require_service(client: Client, execution: Execution, error: Exception) -> 
         ) from error
 
 
+def _report_failure(
+    client: Client,
+    failure: Failure,
+    last: Snapshot,
+    target: Target,
+    out: Path,
+    output: Output,
+    more: Mapping[str, Any],
+) -> None:
+    execution = last.state.execution
+    files = write_report(client, execution, out / execution.name, output)
+    _show_failure(failure, last, target, output, files, more)
+
+
 def _show_failure(
-    failure: Failure, last: Snapshot, target: Target, output: Output, more: Mapping[str, Any]
+    failure: Failure,
+    last: Snapshot,
+    target: Target,
+    output: Output,
+    files: Mapping[str, Path],
+    more: Mapping[str, Any],
 ) -> None:
     execution = last.state.execution
     if output.as_json:
@@ -113,6 +134,7 @@ def _show_failure(
             execution_arn=execution.arn,
             status=last.state.status,
             **_place(failure),
+            files={what: str(path) for what, path in files.items()},
             **more,
         )
         return
@@ -123,6 +145,8 @@ def _show_failure(
         output.complaint(f"  {line}")
     of_rank = "" if failure.rank is None else f" --rank {failure.rank}"
     output.complaint(f"look further: stepml logs {execution.name}{of_rank}{target.flags}")
+    if "page" in files:
+        output.complaint(f"report: {files['page']}")
     for line in next_steps(failure, execution.name, target.flags):
         output.complaint(line)
 

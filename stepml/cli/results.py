@@ -16,6 +16,7 @@ from stepml.cli.folding import folded
 from stepml.cli.machine import reason_of
 from stepml.cli.options import Target
 from stepml.cli.output import Output
+from stepml.cli.report import write_report
 from stepml.client import Client, Execution, Snapshot
 from stepml.client.errors import AccessError, ReportUnreadableError
 from stepml.job import keys
@@ -42,6 +43,7 @@ def show_results(
     try:
         report = _report(client, execution)
         files = client.download(execution, directory)
+        files |= write_report(client, execution, directory, output, report)
     except (AccessError, ReportUnreadableError) as error:
         reason, code = f"its results cannot be fetched: {error}", NO_SERVICE
     except OSError as error:
@@ -108,7 +110,7 @@ def _show(
             **_look_further(report, last, target),
             "model": files["model"],
             "model card": files["model_card"],
-            "report": files["report"],
+            "report": files.get("page", files["report"]),
         }
     )
     for line in accuracy_lines(report.per_class):

@@ -10,13 +10,14 @@ from markupsafe import Markup
 from stepml.reports.scales import Scale, tick_texts
 from stepml.reports.svg import EMPTY, element, joined
 
-WIDTH, HEIGHT = 640.0, 250.0
-LEFT, RIGHT, TOP, BOTTOM = 62.0, 14.0, 10.0, 40.0
+WIDTH, HEIGHT = 520.0, 240.0
+LEFT, RIGHT, TOP, BOTTOM = 62.0, 12.0, 10.0, 40.0
 MIDDLE = (LEFT + WIDTH - RIGHT) / 2
 CHARACTER = 7.0  # width
 
 
 def y_axis(scale: Scale, title: str) -> Markup:
+    """Return lines across a chart at round values, with their texts and the title at the left."""
     ticks = scale.ticks()
     drawn = [
         joined(
@@ -36,7 +37,8 @@ def y_axis(scale: Scale, title: str) -> Markup:
 
 
 def x_axis(scale: Scale, title: str) -> Markup:
-    ticks = scale.ticks(8)
+    """Return the texts of round values below a chart, and the title."""
+    ticks = scale.ticks(7)
     if scale.low.is_integer() and scale.high.is_integer():  # epochs have no fractions
         ticks = [tick for tick in ticks if tick.is_integer()]
     drawn = [
@@ -70,6 +72,7 @@ def column_names(names: Sequence[str], width: float) -> Markup:
 
 
 def bar_axis(scale: Scale, top: float, unit: str) -> Markup:
+    """Return lines down to ``top`` at round values, with their texts below."""
     ticks = scale.ticks(5)
     return joined(
         *(

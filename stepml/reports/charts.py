@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from stepml.reports.axes import (
     BOTTOM,
+    CHARACTER,
     HEIGHT,
     LEFT,
     MIDDLE,
@@ -35,7 +36,8 @@ LEAST = 0.1  # pixels of a part that is drawn
 MOST_COLUMNS = 100  # of more, neighbours are averaged
 ROW, NARROW_ROW = 22.0, 15.0  # heights of bars with their distance …
 MOST_WIDE_ROWS = 20  # … and the number up to which they are the first
-NAMES, NOTES = 150.0, 150.0  # widths beside bars
+BARS = 640.0  # width of a chart of bars …
+NAMES = 150.0  # … and of the names beside them
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,14 @@ class Column:
     note: str = ""  # beside a bar
 
 
-def line_chart(title: str, series: Sequence[Series], x_title: str, y_title: str = "") -> Markup:
+def line_chart(
+    title: str,
+    series: Sequence[Series],
+    x_title: str,
+    y_title: str = "",
+    *,
+    from_zero: bool = False,
+) -> Markup:
     """Return a chart of lines over a common axis; points that are not finite are left out.
 
     A few values that are much larger than the others make the y axis logarithmic.
@@ -66,7 +75,7 @@ def line_chart(title: str, series: Sequence[Series], x_title: str, y_title: str 
     ys = [y for each in lines for _, y in each.points]
     if not xs:
         return EMPTY
-    y_scale = scale_of(ys, HEIGHT - BOTTOM, TOP)
+    y_scale = scale_of(ys, HEIGHT - BOTTOM, TOP, from_zero=from_zero)
     if y_scale.is_logarithmic:
         y_title = f"{y_title} (logarithmic)".strip()
     x_scale = Scale(min(xs), max(xs), LEFT + 8, WIDTH - RIGHT - 8)
@@ -122,13 +131,13 @@ def bars(
     if not shown:
         return EMPTY
     row = ROW if len(rows) <= MOST_WIDE_ROWS else NARROW_ROW
-    scale = scale_of(
-        (sum(each.parts.values()) for each in rows), NAMES, WIDTH - NOTES, from_zero=True
-    )
+    end = BARS - 14 - CHARACTER * max(len(each.note) for each in rows)
+    scale = scale_of((sum(each.parts.values()) for each in rows), NAMES, end, from_zero=True)
     drawn = [_bar(each, index * row + 2, row - 4, shown, scale) for index, each in enumerate(rows)]
     axis = bar_axis(scale, row * len(rows) + 2, unit)
     legend_ = legend(shown) if len(shown) > 1 else EMPTY
-    return _figure(title, legend_, _svg(title, row * len(rows) + 24, axis, *drawn))
+    svg = _svg(title, row * len(rows) + 24, axis, *drawn, width=BARS)
+    return _figure(title, legend_, svg, class_="chart wide")
 
 
 def legend(colours: Mapping[str, str]) -> Markup:
@@ -159,15 +168,15 @@ def _line_class(series: Series, index: int) -> str:
     return f"{_colour(index)} dash" if series.is_dashed else _colour(index)
 
 
-def _figure(title: str, *inside: Markup) -> Markup:
-    return element("figure", element("figcaption", title), *inside, class_="chart")
+def _figure(title: str, *inside: Markup, class_: str = "chart") -> Markup:
+    return element("figure", element("figcaption", title), *inside, class_=class_)
 
 
-def _svg(title: str, height: float, *inside: Markup) -> Markup:
+def _svg(title: str, height: float, *inside: Markup, width: float = WIDTH) -> Markup:
     return element(
         "svg",
         *inside,
-        viewBox=f"0 0 {WIDTH:.0f} {height:.0f}",
+        viewBox=f"0 0 {width:.0f} {height:.0f}",
         role="img",
         aria_label=title,
     )

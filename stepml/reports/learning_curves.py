@@ -44,7 +44,7 @@ def communication_curve(reports: Sequence[EpochReport]) -> Markup:
     if len(points) < 2:
         return Markup()
     title = "Share of communication in the ranks' time"
-    return line_chart(title, [Series("communication", points)], "epoch", "%")
+    return line_chart(title, [Series("communication", points)], "epoch", "%", from_zero=True)
 
 
 def _points(

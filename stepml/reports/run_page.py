@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from stepml.reports.data_facts import data_facts, value_text
 from stepml.reports.figures import cost, count, duration, main_metric, on_its_own, shown
 from stepml.reports.learning_curves import communication_curve, learning_curves
 from stepml.reports.pages import page, time_text
+from stepml.reports.phases import phase_chart
 from stepml.reports.run_record import RunRecord
 from stepml.reports.timelines import Timeline, time_by_epoch, timelines
 
@@ -131,7 +132,7 @@ def _tiles(record: RunRecord) -> list[dict[str, str]]:
         tiles.append(("time", duration(record.seconds), ""))
     if record.cost_usd is not None:
         basis = LOCAL_BASIS if record.is_local else "estimated"
-        tiles.append(("cost", f"$ {cost(record.cost_usd)}", basis))
+        tiles.append(("cost", f"$\N{NO-BREAK SPACE}{cost(record.cost_usd)}", basis))
     if record.communication_share is not None:
         tiles.append(("communication", f"{record.communication_share:.0%}", "of the ranks' time"))
     return [{"name": name, "value": value, "note": note} for name, value, note in tiles]
@@ -184,6 +185,7 @@ def _time(record: RunRecord) -> dict[str, Any]:
     reports = record.epochs
     found = timelines(reports, record.functions)
     return {
+        "phase_chart": phase_chart(record),
         "time_chart": time_by_epoch(reports),
         "communication_chart": communication_curve(reports),
         "time_text": _time_text(record),
@@ -224,16 +226,15 @@ def _timeline(timeline: Timeline) -> dict[str, Any]:
 
 def _listed(ranks: Sequence[int]) -> str:
     more = f" and {len(ranks) - 5} more" if len(ranks) > 5 else ""
-    return f"{count(len(ranks), 'rank')} ({', '.join(map(str, ranks[:5]))}{more})"
+    return f"rank{'' if len(ranks) == 1 else 's'} {', '.join(map(str, ranks[:5]))}{more}"
 
 
 def _epochs(record: RunRecord) -> dict[str, Any]:
     reports, failed = record.epochs, record.failed_attempts
-    metric = next((main_metric(each)[0] for each in reports), "")
-    names = ["epoch", "loss", "training loss", metric, "seconds", "communication", "$", "note"]
+    columns = _columns(reports)
     return {
-        "epochs": [_epoch_row(each) for each in _ends(reports)],
-        "epochs_header": names,
+        "epochs": [[cell(each) for cell in columns.values()] for each in _ends(reports)],
+        "epochs_header": list(columns),
         "epochs_title": _epochs_title(reports),
         "attempts_text": _attempts_text(record),
         "failed": [
@@ -262,23 +263,29 @@ def _epochs_title(reports: Sequence[EpochReport]) -> str:
     return f"{len(reports)} epochs, without {left_out} in the middle; history.jsonl has them"
 
 
-def _epoch_row(report: EpochReport) -> list[str]:
-    share = report.communication_share
-    marks = [
-        *(["" if report.decision == "continue" else report.reason]),
+def _columns(reports: Sequence[EpochReport]) -> dict[str, Callable[[EpochReport], str]]:
+    """Return the columns of the table of epochs: header and cell; some runs lack some of them."""
+    metric = next((main_metric(each)[0] for each in reports), "")
+    columns: dict[str, Callable[[EpochReport], str]] = {
+        "epoch": lambda each: str(each.epoch),
+        "loss": lambda each: shown(each.loss, 6),
+        "training loss": lambda each: shown(each.training_loss, 6),
+    }
+    if metric:
+        columns[metric] = lambda each: main_metric(each)[1]
+    columns["seconds"] = lambda each: f"{each.seconds:.2f}"
+    if any(each.communication_share is not None for each in reports):
+        columns["communication"] = lambda each: f"{each.communication_share or 0.0:.0%}"
+    return {**columns, "$": lambda each: cost(each.cost_usd), "note": _notes}
+
+
+def _notes(report: EpochReport) -> str:
+    notes = [
+        "" if report.decision == "continue" else report.reason,
         f"stragglers: {_listed(report.stragglers)}" if report.stragglers else "",
         f"called again: {_listed(report.called_again)}" if report.called_again else "",
     ]
-    return [
-        str(report.epoch),
-        shown(report.loss, 6),
-        shown(report.training_loss, 6),
-        main_metric(report)[1],
-        f"{report.seconds:.2f}",
-        "" if share is None else f"{share:.0%}",
-        cost(report.cost_usd),
-        "; ".join(filter(None, marks)),
-    ]
+    return "; ".join(filter(None, notes))
 
 
 def _attempts_text(record: RunRecord) -> str:
@@ -292,7 +299,7 @@ def _attempts_text(record: RunRecord) -> str:
     n_epochs = len({each.epoch for each in attempts})
     return (
         f"{count(len(attempts), 'attempt')} at {count(n_epochs, 'epoch')}; "
-        f"{len(failed)} of them failed.{before}"
+        f"{len(failed)} of them did not succeed.{before}"
     )
 
 

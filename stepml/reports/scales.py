@@ -50,7 +50,7 @@ def scale_of(
         return Scale(0.0, 1.0, start, end)
     low, high = finite[0], finite[-1]
     if from_zero:
-        return Scale(min(low, 0.0), high if high > 0 else 1.0, start, end)
+        return Scale(min(low, 0.0), high * 1.04 if high > 0 else 1.0, start, end)
     if low > 0 and high > LOGARITHMIC_FROM * finite[len(finite) // 2]:
         return Scale(low * 0.9, high * 1.1, start, end, is_logarithmic=True)
     margin = (high - low) * 0.06 or abs(high) * 0.06 or 1.0

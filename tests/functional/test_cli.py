@@ -161,6 +161,7 @@ def test_a_bad_row_is_one_line_with_object_and_line(
     assert "data.on_bad_row" in hints[0]
     assert hints[1:] == [
         f"look further: stepml logs {name}",
+        f"report: runs/{name}/report.html",
         "after correcting the job or its data: stepml run JOB.json --name OTHER",
     ]
     assert document["error"] == "BadRowError"

@@ -189,6 +189,7 @@ def test_a_failed_run_is_one_line_about_its_first_error(job: Path, name: str) ->
         "BadRowError: data/x.csv, line 17",
         "  data.on_bad_row 'skip' leaves such rows out",
         f"look further: stepml logs {name} --stack failing",
+        f"report: runs/{name}/report.html",
         "after correcting the job or its data: stepml run JOB.json --name OTHER --stack failing",
     ]
 
@@ -249,6 +250,7 @@ def test_a_strict_job_on_doubtful_data_has_no_model(job: Path) -> None:
     assert result.stderr.splitlines() == [
         "DoubtfulResultError: a warning: odd",
         f"look further: stepml logs {name} --stack doubtful",
+        f"report: runs/{name}/report.html",
         "after correcting the job or its data: stepml run JOB.json --name OTHER --stack doubtful",
     ]
 

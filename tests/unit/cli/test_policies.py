@@ -62,6 +62,7 @@ COMMANDS = {
         ("epochs", "{name}"),
         ("compare", "{name}", "latest"),
         ("watch", "{name}"),
+        ("report", "latest"),
         ("logs", "{name}"),
         ("data", "ls"),
         ("data", "show", "data/x.csv"),
