@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,6 +28,7 @@ from stepml.cli.options import (
 from stepml.cli.output import Output
 from stepml.cli.own_code import STAND_IN, pack, require_entry_point, sent, with_code
 from stepml.cli.streams import OutputLostError
+from stepml.client.repeats import MOST_REPEATS, repeated_names, repeats
 from stepml.client.stack import DEFAULT_STACK
 from stepml.job.names import stem_of
 
@@ -69,6 +70,15 @@ def run(
             help="The code of model.entry_point: a directory, a .zip or a .py file.",
         ),
     ] = None,
+    repeat: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=MOST_REPEATS,
+            help="Train N times, with another data.seed each; shows mean and deviation.",
+        ),
+    ] = None,
     strict: Strict = False,
     detach: Annotated[bool, typer.Option("--detach", help="Start it and return.")] = False,
     out: Out = RESULTS,
@@ -86,20 +96,24 @@ def run(
     file, text = file_of(job), job_given(job, settings)
     chosen = name if name is not None else default_name(job)
     packed = None if code is None else pack(code)
-    spec = _checked(text if packed is None else with_code(text, STAND_IN, file), file, chosen)
+    names = [chosen] if repeat is None else repeated_names(chosen, repeat)
+    spec = _checked(text if packed is None else with_code(text, STAND_IN, file), file, names)
     if packed is not None:
         require_entry_point(packed, spec)
     if strict:
         text = json.dumps({**json.loads(text), "strict": True})
-    check_directory(out / chosen)
+    check_directory(out / names[0])
     target = Target.chosen(local, endpoint_url, stack, profile, region)
     output = Output(as_json, survives=not detach)
     client = target.client()
     if packed is not None:
         text = with_code(text, sent(client, packed, output), file)
-    execution = _started(client, text, chosen, target)
     if client.connection.is_local and (note := crowding_note(spec.workers, os.cpu_count() or 1)):
         output.line(note)
+    if repeat is not None:
+        _repeat(client, text, chosen, repeat, target, None if detach else out, output)
+        return
+    execution = _started(client, text, chosen, target)
     if detach:
         output.json_line(started_event(execution))
         output.line(f"started {execution.name}")
@@ -139,14 +153,35 @@ def default_name(job: Path) -> str:
     return f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)[:3]}"
 
 
-def _checked(text: str, file: str, name: str) -> JobSpec:
+def _checked(text: str, file: str, names: Sequence[str]) -> JobSpec:
     """Return the job, or refuse an invalid job or name before any request."""
     from stepml.job.names import check_job_id
     from stepml.job.parse import parse_job
 
     spec = parse_job(text, file)
-    check_job_id(name, spec.stop.most_epochs)
+    for name in names:
+        check_job_id(name, spec.stop.most_epochs)
     return spec
+
+
+def _repeat(
+    client: Client,
+    text: str,
+    name: str,
+    count: int,
+    target: Target,
+    out: Path | None,
+    output: Output,
+) -> None:
+    """Start all runs at once if ``out`` is None, else follow one after the other."""
+    from stepml.cli.repeating import run_all, start_all
+
+    runs = repeats(name, json.loads(text), count)
+    if out is None:
+        start_all(client, runs, target, output)
+        return
+    code = run_all(client, runs, target, out, output)
+    _exit(code, output, f"the models are in {out}, but ")
 
 
 def crowding_note(workers: int, cores: int) -> str | None:
@@ -185,10 +220,13 @@ def follow_to_end(
     from stepml.cli.following import follow
 
     code = follow(client, execution, target, out, output, more or {}, strict)
+    place = out / execution.name
+    _exit(code, output, f"{execution.name} has succeeded and its model is in {place}, but ")
+
+
+def _exit(code: int, output: Output, done: str) -> None:
+    """End with the exit code, or with an error that says what is ``done`` if stdout is lost."""
     if output.lost is not None and not output.lost.is_closed and code == 0:
-        raise OutputLostError(
-            output.lost.reason,
-            f"{execution.name} has succeeded and its model is in {out / execution.name}, but ",
-        )
+        raise OutputLostError(output.lost.reason, done)
     if code:
         raise typer.Exit(code)

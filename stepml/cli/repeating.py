@@ -1,0 +1,116 @@
+"""``stepml run --repeat``: one job with several seeds, and the spread of its results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stepml.cli.errors import INTERRUPTED
+from stepml.cli.event_lines import started_event
+from stepml.cli.figures import cost, count, main_metric, on_its_own
+from stepml.cli.figures import shown as figure
+from stepml.cli.following import follow
+from stepml.client.repeats import Repeat, Spread, spreads, start_or_find
+from stepml.job.reports import total_cost_usd
+
+if TYPE_CHECKING:
+    from stepml.cli.options import Target
+    from stepml.cli.output import Output
+    from stepml.client import Client
+    from stepml.job.reports import JobReport
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    repeat: Repeat
+    code: int  # as an exit code
+    report: JobReport | None  # None without a model
+
+
+def start_all(client: Client, runs: Sequence[Repeat], target: Target, output: Output) -> None:
+    """Start all runs at once, and say so."""
+    for run in runs:
+        execution = start_or_find(client, run)
+        output.json_line(started_event(execution))
+        output.line(f"started {execution.name}")
+    output.line(f"watch one with: stepml watch NAME{target.flags}")
+
+
+def run_all(
+    client: Client, runs: Sequence[Repeat], target: Target, out: Path, output: Output
+) -> int:
+    """Follow one run after the other to its end, show their spread, and return the exit code.
+
+    After a run that fails the others start; after Ctrl-C none does.
+    """
+    ended: list[_Ended] = []
+    for number, run in enumerate(runs, 1):
+        output.line(f"run {number} of {len(runs)}, with data.seed {run.seed}", style="bold")
+        ended.append(_followed(client, run, target, out, output))
+        output.line()
+        if ended[-1].code == INTERRUPTED:
+            base = run.name.removesuffix(f"-s{number}")
+            output.complaint(f"the same command with --name {base} follows all runs again")
+            return INTERRUPTED
+    _show(ended, output)
+    return next((each.code for each in ended if each.code), 0)
+
+
+def _followed(client: Client, run: Repeat, target: Target, out: Path, output: Output) -> _Ended:
+    execution = start_or_find(client, run)
+    code = follow(client, execution, target, out, output, {"seed": run.seed})
+    return _Ended(run, code, client.report(execution) if code == 0 else None)
+
+
+def _show(ended: Sequence[_Ended], output: Output) -> None:
+    reports = [each.report for each in ended if each.report is not None]
+    failed = [each.repeat.name for each in ended if each.report is None]
+    found = spreads(reports)
+    output.json_line(
+        {
+            "event": "summary",
+            "runs": [{"job_id": each.repeat.name, "seed": each.repeat.seed} for each in ended],
+            "failed": failed,
+            "mean": {name: each.mean for name, each in found.items()},
+            "deviation": {name: each.deviation for name, each in found.items()},
+        }
+    )
+    if failed:
+        output.complaint(f"without a model: {', '.join(failed)}")
+    _show_runs(ended, output)
+    if found:
+        output.line(f"mean ± standard deviation of {count(len(reports), 'run')}:")
+        output.pairs({_NAMES.get(name, name): shown(name, each) for name, each in found.items()})
+
+
+def _show_runs(ended: Sequence[_Ended], output: Output) -> None:
+    """Write a table with a row for each run."""
+    rows, metric = [], "metric"
+    for each in ended:
+        cells = [each.repeat.name, str(each.repeat.seed)]
+        if (report := each.report) is None:
+            rows.append([*cells, "", "", "", ""])
+            continue
+        kept = report.history[(report.model_epoch or report.epochs) - 1]
+        metric = main_metric(kept)[0] or metric
+        numbers = (str(report.epochs), figure(report.loss, 6), main_metric(kept)[1])
+        rows.append([*cells, *numbers, cost(total_cost_usd(report))])
+    columns = ("run", "seed", "epochs", "loss", metric, "cost $")
+    output.table(columns, rows, numbers=set(columns[1:]))
+
+
+_NAMES = {"seconds": "time", "cost_usd": "cost"}
+
+
+def shown(name: str, spread: Spread) -> str:
+    """Return mean and deviation of the value ``name``, with the digits that suit it."""
+    if name == "cost_usd":
+        return f"$ {cost(spread.mean)} ± {cost(spread.deviation)}"
+    if name == "seconds":
+        return f"{spread.mean:.1f} ± {spread.deviation:.1f} s"
+    if name == "epochs":
+        return f"{spread.mean:.1f} ± {spread.deviation:.1f}"
+    decimals = 6 if name == "loss" else 4
+    return f"{on_its_own(spread.mean, decimals)} ± {on_its_own(spread.deviation, decimals)}"
