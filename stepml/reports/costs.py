@@ -11,6 +11,11 @@ from stepml.reports.figures import cost
 from stepml.reports.run_record import RunRecord
 
 PREPARATION, EPOCHS, END = "preparation", "epochs", "writing the model"
+_WORDS = {
+    "requests": "requests to services",
+    "states": "states of the machine",
+    "lost": "calls in vain",
+}
 LEAST_USD = 1e-9  # less is an error of rounding
 
 
@@ -34,7 +39,7 @@ def cost_chart(record: RunRecord) -> Markup:
     costs = costs_by_kind(record)
     total = sum(costs.values())
     rows = [
-        Column(kind, {"US dollars": usd}, f"$ {cost(usd)} ({usd / total:.0%})")
+        Column(_WORDS.get(kind, kind), {"US dollars": usd}, f"$ {cost(usd)} ({usd / total:.0%})")
         for kind, usd in sorted(costs.items(), key=lambda each: -each[1])
     ]
     return bars("US dollars by what they pay for", rows)

@@ -211,7 +211,7 @@ def _functions(
     client: Client, execution: Execution, reports: Sequence[EpochReport]
 ) -> dict[int, list[FunctionTimes]]:
     wanted = [each for each in chosen_epochs(reports) if each.quantiles and not each.functions]
-    found = {each.epoch: client.functions_of(execution, each.epoch) for each in wanted}
+    found = client.functions_by_epoch(execution, wanted)
     return {each.epoch: chosen_functions(found[each.epoch], each) for each in wanted}
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from markupsafe import Markup
 from msgspec.structs import asdict
 
-from stepml.job.parts import FunctionTimes
+from stepml.job.parts import FunctionTimes, Role
 from stepml.job.reports import EpochReport
 from stepml.reports.charts import Column, bars, stacked_columns
 from stepml.reports.choosing import MOST_RANKS, chosen_epochs, chosen_functions
+from stepml.reports.epoch_rows import median_parts
 
 START, COLD, RUNNING = "start", "cold start", "in the function"
 PARTS = {  # in the order in which a function begins with them, each with its colour
@@ -27,8 +29,12 @@ PARTS = {  # in the order in which a function begins with them, each with its co
     "other": "p-other",
     RUNNING: "p-compute",
 }
-MIDDLE = 2  # of `stepml.job.parts.QUANTILES`
-_ROLES = {"rank": "rank {}", "merger": "merger of chunk {}", "reducer": "reducer"}
+_ROLES: dict[Role, str] = {
+    "rank": "rank {}",
+    "merger": "merger of chunk {}",
+    "evaluator": "evaluator of slice {}",
+    "reducer": "reducer",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +47,16 @@ class Timeline:
 
 
 def time_by_epoch(reports: Sequence[EpochReport]) -> Markup:
-    """Return a chart of the ranks' mean time in each epoch, by part; empty if it is unknown."""
-    columns = [Column(str(each.epoch), mean_parts(each)) for each in reports]
-    return stacked_columns(
-        "Seconds of a rank in each epoch, by part", columns, "epoch", "seconds", PARTS
-    )
+    """Return a chart of the time of the median rank in each epoch, by part."""
+    columns = [Column(str(each.epoch), rank_parts(each)) for each in reports]
+    title = "Seconds of the median rank in each epoch, by part"
+    return stacked_columns(title, columns, "epoch", "seconds", PARTS)
 
 
-def mean_parts(report: EpochReport) -> dict[str, float]:
-    """Return a rank's seconds by part: the mean, or the median if single ranks are unknown."""
-    ranks = [_parts(each) for each in report.functions if each.role == "rank"]
-    if ranks:
-        return {part: sum(each.get(part, 0.0) for each in ranks) / len(ranks) for part in PARTS}
-    if report.quantiles:
-        return {part: values[MIDDLE] for part, values in report.quantiles.items() if part in PARTS}
+def rank_parts(report: EpochReport) -> dict[str, float]:
+    """Return the seconds of the median rank by part; without parts in earlier versions."""
     seconds = report.executor_seconds
-    return {RUNNING: sum(seconds) / len(seconds)} if seconds else {}
+    return median_parts(report) or ({RUNNING: median(seconds)} if seconds else {})
 
 
 def timelines(
@@ -71,11 +71,18 @@ def timelines(
     """
     found = []
     for report in chosen_epochs(reports):
-        rows, left_out = _rows(report, report.functions or functions.get(report.epoch, ()))
+        rows, left_out = _rows(report, functions_of(report, functions))
         if rows:
             title = f"Functions of epoch {report.epoch}, seconds since its start"
             found.append(Timeline(report, left_out, bars(title, rows, "s", PARTS)))
     return found
+
+
+def functions_of(
+    report: EpochReport, functions: Mapping[int, Sequence[FunctionTimes]]
+) -> Sequence[FunctionTimes]:
+    """Return the known functions of an epoch: its report's, or those read apart, by epoch."""
+    return report.functions or functions.get(report.epoch, ())
 
 
 def _rows(report: EpochReport, functions: Sequence[FunctionTimes]) -> tuple[list[Column], int]:

@@ -1,0 +1,95 @@
+"""The head of the report on a run: status, failure, the most important numbers, warnings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stepml.client.failures import Failure
+from stepml.reports import job_facts
+from stepml.reports.figures import cost, duration, main_metric, on_its_own
+from stepml.reports.pages import time_text
+from stepml.reports.run_record import RunRecord
+
+LOCAL_BASIS = "AWS list prices × local seconds"
+_STATUSES = {  # as the page words them, each with the class of its colour
+    "SUCCEEDED": ("finished", "good"),
+    "FAILED": ("failed", "bad"),
+    "TIMED_OUT": ("out of time", "bad"),
+    "ABORTED": ("stopped", "note"),
+    "RUNNING": ("running", "note"),
+    "PENDING_REDRIVE": ("waiting for its retry", "note"),
+}
+
+
+def head_values(record: RunRecord) -> dict[str, Any]:
+    """Return the values of the template for the head."""
+    status, colour = _STATUSES.get(record.status, (record.status.lower(), "note"))
+    final = record.final
+    if final is not None and record.status == "SUCCEEDED" and final.decision == "converged":
+        status = final.decision
+    return {
+        "name": record.job_id,
+        "status": status,
+        "status_class": colour,
+        "reason": final.reason if final is not None and record.failure is None else "",
+        "summary": _summary(record),
+        "failure": None if record.failure is None else _failure(record, record.failure),
+        "tiles": _tiles(record),
+        "warnings": _warnings(record),
+    }
+
+
+def _summary(record: RunRecord) -> str:
+    parts = [] if record.spec is None else [job_facts.in_short(record.spec)]
+    if record.started_at is not None:
+        parts.append(f"started {time_text(record.started_at)}")
+    return "; ".join(parts)
+
+
+def _failure(record: RunRecord, failure: Failure) -> dict[str, Any]:
+    name, flags = record.job_id, job_facts.flags(record)
+    who = failure.state if failure.rank is None else f"rank {failure.rank}"
+    where = " ".join(filter(None, [who, f"in epoch {failure.epoch}" if failure.epoch else ""]))
+    log = f"log stream {failure.log_stream} of {failure.log_group}" if failure.log_stream else ""
+    of_rank = "" if failure.rank is None else f" --rank {failure.rank}"
+    commands = [f"stepml logs {name}{of_rank}{flags}"]
+    if not failure.needs_change:
+        commands.append(f"stepml retry {name}{flags}")
+    return {
+        "error": failure.error,
+        "message": failure.message,
+        "lines": [line for line in (where, log) if line],
+        "commands": commands,
+    }
+
+
+def _tiles(record: RunRecord) -> list[dict[str, str]]:
+    report, final = record.model_report, record.final
+    tiles: list[tuple[str, str, str]] = []
+    if report is not None:
+        name, value = main_metric(report)
+        tiles = [(f"{judged_rows(record)} loss", on_its_own(report.loss, 6), "")]
+        tiles += [(f"{judged_rows(record)} {name}", value, "")] if name else []
+        best = final is not None and final.model_epoch not in (0, final.epochs)
+        kept = f"model of epoch {report.epoch}" if best else ""
+        tiles.append(("epochs", str(len(record.epochs)), kept))
+    if record.seconds is not None:
+        tiles.append(("time", duration(record.seconds), ""))
+    if record.cost_usd is not None:
+        basis = LOCAL_BASIS if record.is_local else "estimated"
+        tiles.append(("cost", f"$\N{NO-BREAK SPACE}{cost(record.cost_usd)}", basis))
+    if record.communication_share is not None:
+        tiles.append(("communication", f"{record.communication_share:.0%}", "of the ranks' time"))
+    return [{"name": name, "value": value, "note": note} for name, value, note in tiles]
+
+
+def judged_rows(record: RunRecord) -> str:
+    """Return the name of the rows on which a run is judged."""
+    has_validation = record.spec is None or record.spec.data.validation_fraction
+    return "validation" if has_validation else "training"
+
+
+def _warnings(record: RunRecord) -> list[str]:
+    found = record.final.warnings if record.final is not None else []
+    known = found or (record.dataset.warnings if record.dataset is not None else [])
+    return [each.text for each in known]
