@@ -183,7 +183,7 @@ def _svg(title: str, height: float, *inside: Markup, width: float = WIDTH) -> Ma
 
 
 def _finite(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    return [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)]
+    return [(float(x), float(y)) for x, y in points if math.isfinite(x) and math.isfinite(y)]
 
 
 def _thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

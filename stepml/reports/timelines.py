@@ -29,7 +29,7 @@ PARTS = {  # in the order in which a function begins with them, each with its co
     "other": "p-other",
     RUNNING: "p-compute",
 }
-_ROLES: dict[Role, str] = {
+ROLES: dict[Role, str] = {
     "rank": "rank {}",
     "merger": "merger of chunk {}",
     "evaluator": "evaluator of slice {}",
@@ -105,7 +105,7 @@ def _rows_without_parts(report: EpochReport) -> tuple[list[Column], int]:
 
 
 def _row(function: FunctionTimes, report: EpochReport) -> Column:
-    name = _ROLES[function.role].format(function.index)
+    name = ROLES[function.role].format(function.index)
     marks = _marks(function.index, report) if function.role == "rank" else []
     if function.is_cold:
         marks.append("cold")
