@@ -101,4 +101,7 @@ def _default(name: str, value: dict[str, Any], required: list[str]) -> str:
 
 
 def _about(value: dict[str, Any]) -> str:
-    return from_docstring(value.get("description", ""))
+    """Return a field's description, or that of the only object that it may be."""
+    objects = [job_schema()["$defs"][each] for each in _references(value)]
+    of_object = objects[0] if len(objects) == 1 else {}
+    return from_docstring(value.get("description") or of_object.get("description", ""))

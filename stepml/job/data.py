@@ -187,7 +187,10 @@ class Data(SpecGroup, frozen=True, kw_only=True):
         bool | list[ColumnPattern],
         Meta(description=f"{_COLUMNS}: add a feature that says whether the value is missing"),
     ] = False
-    on_bad_row: Literal["fail", "skip"] = "fail"
+    on_bad_row: Annotated[
+        Literal["fail", "skip"],
+        Meta(description="a malformed row ends the job, or is left out and counted"),
+    ] = "fail"
     ranges: Annotated[
         Annotated[int, Meta(ge=1, le=MAX_RANGES)] | None,
         Meta(description="functions that parse concurrently; null: one for each 16 MB"),

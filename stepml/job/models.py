@@ -30,7 +30,7 @@ _OF_CLASSES = ("accuracy", "precision", "recall", "f1")
 _OF_TWO_CLASSES = ("auc", "average_precision")
 
 HingeLoss = Literal["hinge", "squared_hinge"]
-Penalty = Annotated[float, Meta(ge=0, le=1e6)]
+Penalty = Annotated[float, Meta(ge=0, le=1e6, description="factor of the penalty; 0: none")]
 OpenPenalty = Annotated[
     Penalty | None,
     Meta(
@@ -137,7 +137,7 @@ class KMeans(ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="kmeans
     metrics: ClassVar[tuple[str, ...]] = ("inertia",)
     needs_labels: ClassVar[bool] = False
 
-    n_clusters: Annotated[int, Meta(ge=2, le=10_000)]
+    n_clusters: Annotated[int, Meta(ge=2, le=10_000, description="the number of clusters")]
     restarts: Annotated[
         Annotated[int, Meta(ge=1, le=100)],
         Meta(description="k-means++ seedings on a sample of the data; the best is used"),

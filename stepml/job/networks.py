@@ -99,7 +99,9 @@ class Mlp(_Network, frozen=True, kw_only=True, tag_field="name", tag="mlp"):
         Annotated[tuple[Units, ...], Meta(max_length=50)],
         Meta(description="units of each hidden layer"),
     ] = (256, 128)
-    activation: Literal["relu", "gelu", "tanh"] = "relu"
+    activation: Annotated[
+        Literal["relu", "gelu", "tanh"], Meta(description="the function after each hidden layer")
+    ] = "relu"
     dropout: Dropout = 0.0
 
 

@@ -26,9 +26,20 @@ MOST_CHOSEN_EPOCHS = 300  # of a job that leaves stop.max_epochs open
 class Exchange(SpecGroup, frozen=True, kw_only=True):
     """The exchange of updates between workers."""
 
-    channel: ChannelName = DURABLE
-    pattern: Pattern = "reduce"
-    compression: Literal["none", "float16"] = "none"
+    channel: Annotated[
+        ChannelName, Meta(description="the service through which the workers exchange")
+    ] = DURABLE
+    pattern: Annotated[
+        Pattern,
+        Meta(
+            description="one function adds all vectors; several add a chunk each; or no worker "
+            "waits for the others"
+        ),
+    ] = "reduce"
+    compression: Annotated[
+        Literal["none", "float16"],
+        Meta(description="of vectors on their way: float16 halves their bytes"),
+    ] = "none"
     max_staleness: Annotated[
         Annotated[int, Meta(ge=0, le=1_000_000)] | None,
         Meta(

@@ -84,6 +84,12 @@ def test_every_field_of_the_job_has_its_row() -> None:
     assert "## `algorithm`: `admm`" in page
 
 
+def test_every_field_says_what_it_means() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| .* \| (.*) \|$", fields_page(), re.MULTILINE)
+    without = {name for name, about in rows if not about}
+    assert without <= {"name", "model", "algorithm"}  # their sections do
+
+
 def test_every_command_has_its_section() -> None:
     page = commands_page()
     for name in command_names()[1:]:
