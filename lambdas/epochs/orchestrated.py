@@ -22,7 +22,7 @@ from stepml.job.stopwatch import timed
 from stepml.ml.algorithms import Extras, RankProgress
 from stepml.ml.algorithms.base import OrchestratedAlgorithm
 from stepml.ml.models import Model
-from stepml.ml.models.base import Array, Matrix
+from stepml.ml.models.base import Array, Matrix, WithClasses
 
 
 class OrchestratedEpochs(Epochs[OrchestratedAlgorithm[Any]]):
@@ -143,7 +143,8 @@ class OrchestratedEpochs(Epochs[OrchestratedAlgorithm[Any]]):
 
 
 def _any_row(model: Model) -> tuple[Matrix, Array]:
-    return np.zeros((1, model.n_features), np.float32), np.zeros(1, np.float32)
+    label = model.classes[0] if isinstance(model, WithClasses) else 0.0
+    return np.zeros((1, model.n_features), np.float32), model.targets(np.array([label], np.float32))
 
 
 def _loss(run: RankRun, progress: RankProgress) -> float | None:

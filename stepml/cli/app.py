@@ -23,6 +23,7 @@ from stepml.cli import (
     parameter_server,
     predict,
     retry,
+    study,
 )
 from stepml.cli import report as reporting
 from stepml.cli import run as running
@@ -62,6 +63,7 @@ retry.add_to(app)
 epochs.add_to(app)
 look.add_to(app)
 compare.add_to(app)
+study.add_to(app)
 reporting.add_to(app)
 predict.add_to(app)
 export.add_to(app)

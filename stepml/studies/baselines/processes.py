@@ -1,0 +1,153 @@
+"""Runs a baseline in a process of its own, and reads its outcome."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Struct, field
+
+from stepml.job.conversion import decoded
+from stepml.job.spec import JobSpec
+from stepml.studies.baselines.kinds import SCIKIT_LEARN, VM, Baseline
+from stepml.studies.baselines.training import TrainedEpoch
+from stepml.studies.cells import Cell
+from stepml.studies.prices import BOOT_S, vm_usd
+from stepml.studies.results import CellResult, CurvePoint
+
+if TYPE_CHECKING:
+    from stepml.client import Client
+
+PLACE = "this machine"
+_POLL_S = 0.05
+_LAST_LINES = 3
+# One thread a process, as in functions.
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+# The CPU kernels of functions, so that their bits can be compared.
+_KERNELS = {
+    "x86_64": {
+        "OPENBLAS_CORETYPE": "Haswell",
+        "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
+    },
+    "aarch64": {
+        "OPENBLAS_CORETYPE": "NEOVERSEN1",
+        "NPY_DISABLE_CPU_FEATURES": "ASIMDFHM SVE",
+    },
+}
+
+
+class Task(Struct, frozen=True):
+    """A baseline to run."""
+
+    kind: Baseline
+    spec: JobSpec
+    bucket: str  # of the stack, in which places without a bucket are
+    endpoint_url: str | None
+    region: str
+    profile: str
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """The outcome of a baseline."""
+
+    load_s: float = 0.0  # data and preparation
+    epochs: list[TrainedEpoch] = field(default_factory=list)
+    error: str = ""
+
+
+class InterruptedStudy(Exception):  # noqa: N818 - no error of the study
+    """A person has interrupted the study."""
+
+
+def variables_of(kind: Baseline) -> dict[str, str]:
+    """Return the environment variables of a baseline's process."""
+    kernels = _KERNELS.get(platform.machine(), {}) if kind == VM else {}
+    return {**_ONE_THREAD, **kernels}
+
+
+def run_baseline(client: Client, cell: Cell, interrupted: threading.Event) -> CellResult:
+    """Run a baseline to its end, and return its result.
+
+    It reads the data from the bucket, like functions.
+
+    Raises
+    ------
+    InterruptedStudy
+        ``interrupted`` is set; the process has been ended.
+    """
+    session = client.connection.session
+    task = Task(
+        cell.kind,  # type: ignore[arg-type]
+        cell.spec,
+        client.stack.bucket,
+        client.connection.endpoint_url,
+        session.region_name or "",
+        session.profile_name if client.connection.endpoint_url is None else "",
+    )
+    began = time.perf_counter()
+    outcome = _run(task, interrupted)
+    return _result(cell, outcome, time.perf_counter() - began)
+
+
+def _run(task: Task, interrupted: threading.Event) -> Outcome:
+    command = [sys.executable, "-P", "-m", "stepml.studies.baselines"]
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(  # noqa: S603 - every word of the command is written above
+            command,
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=errors,
+            env={**os.environ, **variables_of(task.kind)},
+        )
+        try:
+            assert process.stdin is not None
+            with process.stdin as stdin:
+                stdin.write(msgspec.json.encode(task))
+            while process.poll() is None:
+                if interrupted.wait(_POLL_S):
+                    raise InterruptedStudy
+        finally:
+            process.kill()
+            process.wait()
+        output.seek(0)
+        errors.seek(0)
+        if process.returncode != 0:
+            lines = errors.read().decode(errors="replace").strip().splitlines()
+            said = " / ".join(lines[-_LAST_LINES:])
+            return Outcome(error=f"its process ended with code {process.returncode}: {said}")
+        return decoded(output.read(), Outcome)
+
+
+def _result(cell: Cell, outcome: Outcome, seconds: float) -> CellResult:
+    if outcome.error:
+        return CellResult(key=cell.key, status="failed", place=PLACE, error=outcome.error)
+    last, processes = outcome.epochs[-1], 1 if cell.kind == SCIKIT_LEARN else cell.spec.workers
+    price = vm_usd(processes, seconds)
+    return CellResult(
+        key=cell.key,
+        status="done",
+        place=PLACE,
+        end=last.end,
+        converged=last.converged,
+        epochs=last.epoch,
+        loss=last.loss,
+        metrics=last.metrics,
+        seconds=seconds,
+        start_s=BOOT_S,
+        load_s=seconds - last.seconds,
+        train_s=last.seconds,
+        cost_usd=price,
+        communication_share=None if cell.kind == SCIKIT_LEARN else last.exchange_s / last.seconds,
+        curve=[_point(each, price) for each in outcome.epochs],
+    )
+
+
+def _point(epoch: TrainedEpoch, price: float) -> CurvePoint:
+    return CurvePoint(epoch.epoch, epoch.seconds, price, epoch.loss)
