@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from stepml.client.errors import AccessError
 from stepml.job.errors import StepMLError
-from stepml.studies.baselines.processes import InterruptedStudy, run_baseline
+from stepml.studies.baseline_cells import run_baseline
+from stepml.studies.baselines.processes import InterruptedStudy
 from stepml.studies.cells import FUNCTIONS, Cell
 from stepml.studies.definition import InvalidStudyError
 from stepml.studies.jobs import place_of, run_job, run_name

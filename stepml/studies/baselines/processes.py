@@ -8,24 +8,15 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
-from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct, field
 
 from stepml.job.conversion import decoded
 from stepml.job.spec import JobSpec
-from stepml.studies.baselines.kinds import SCIKIT_LEARN, VM, Baseline
+from stepml.studies.baselines.kinds import VM, Baseline
 from stepml.studies.baselines.training import TrainedEpoch
-from stepml.studies.cells import Cell
-from stepml.studies.prices import BOOT_S, vm_usd
-from stepml.studies.results import CellResult, CurvePoint
 
-if TYPE_CHECKING:
-    from stepml.client import Client
-
-PLACE = "this machine"
 _POLL_S = 0.05
 _LAST_LINES = 3
 # One thread a process, as in functions.
@@ -72,31 +63,14 @@ def variables_of(kind: Baseline) -> dict[str, str]:
     return {**_ONE_THREAD, **kernels}
 
 
-def run_baseline(client: Client, cell: Cell, interrupted: threading.Event) -> CellResult:
-    """Run a baseline to its end, and return its result.
-
-    It reads the data from the bucket, like functions.
+def run_task(task: Task, interrupted: threading.Event) -> Outcome:
+    """Run a baseline to its end, and return its outcome.
 
     Raises
     ------
     InterruptedStudy
         ``interrupted`` is set; the process has been ended.
     """
-    session = client.connection.session
-    task = Task(
-        cell.kind,  # type: ignore[arg-type]
-        cell.spec,
-        client.stack.bucket,
-        client.connection.endpoint_url,
-        session.region_name or "",
-        session.profile_name if client.connection.endpoint_url is None else "",
-    )
-    began = time.perf_counter()
-    outcome = _run(task, interrupted)
-    return _result(cell, outcome, time.perf_counter() - began)
-
-
-def _run(task: Task, interrupted: threading.Event) -> Outcome:
     command = [sys.executable, "-P", "-m", "stepml.studies.baselines"]
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(  # noqa: S603 - every word of the command is written above
@@ -123,31 +97,3 @@ def _run(task: Task, interrupted: threading.Event) -> Outcome:
             said = " / ".join(lines[-_LAST_LINES:])
             return Outcome(error=f"its process ended with code {process.returncode}: {said}")
         return decoded(output.read(), Outcome)
-
-
-def _result(cell: Cell, outcome: Outcome, seconds: float) -> CellResult:
-    if outcome.error:
-        return CellResult(key=cell.key, status="failed", place=PLACE, error=outcome.error)
-    last, processes = outcome.epochs[-1], 1 if cell.kind == SCIKIT_LEARN else cell.spec.workers
-    price = vm_usd(processes, seconds)
-    return CellResult(
-        key=cell.key,
-        status="done",
-        place=PLACE,
-        end=last.end,
-        converged=last.converged,
-        epochs=last.epoch,
-        loss=last.loss,
-        metrics=last.metrics,
-        seconds=seconds,
-        start_s=BOOT_S,
-        load_s=seconds - last.seconds,
-        train_s=last.seconds,
-        cost_usd=price,
-        communication_share=None if cell.kind == SCIKIT_LEARN else last.exchange_s / last.seconds,
-        curve=[_point(each, price) for each in outcome.epochs],
-    )
-
-
-def _point(epoch: TrainedEpoch, price: float) -> CurvePoint:
-    return CurvePoint(epoch.epoch, epoch.seconds, price, epoch.loss)
