@@ -25,7 +25,8 @@ run: install ## Train Covertype locally, with the same state machines and functi
 	if $(STEPML) data get covertype --local --upload; then job=covertype; \
 	else echo "Going on with the digits that scikit-learn brings."; \
 	  $(STEPML) data get digits --local --upload || exit; job=digits; fi; \
-	$(STEPML) run examples/$${job}_logistic.json --local
+	$(STEPML) run examples/$${job}_logistic.json --local || exit; \
+	echo "Open the report in a browser. Next, train on your own data: docs/tutorial.md"
 
 unexport PYTHONDONTWRITEBYTECODE  # compiled once, modules load faster into hundreds of processes
 
