@@ -17,6 +17,7 @@ from stepml.cli import (
     doctor,
     epochs,
     export,
+    init,
     jobs,
     local,
     look,
@@ -60,6 +61,7 @@ def stepml(
 running.add_to(app)
 check.add_to(app)
 retry.add_to(app)
+init.add_to(app)
 epochs.add_to(app)
 look.add_to(app)
 compare.add_to(app)

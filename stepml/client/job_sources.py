@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from collections.abc import Iterator, Mapping
 from datetime import date, time
 from pathlib import PurePath
 from typing import Any
@@ -16,6 +17,7 @@ from stepml.job.json_values import normalised
 from stepml.job.schema import field_names
 
 SUFFIXES = {".json": "JSON", ".yaml": "YAML", ".yml": "YAML", ".toml": "TOML"}
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _TOML_PLACE = re.compile(r" \(at line (\d+), column (\d+)\)$")
 
 
@@ -96,3 +98,66 @@ def _plain(value: Any) -> Any:
 
 
 _PARSERS = {"YAML": _from_yaml, "TOML": _from_toml}
+
+
+def job_in_format(job: Mapping[str, Any], file: PurePath) -> str:
+    """Return the text of a job in the format of a file's name.
+
+    Raises
+    ------
+    InvalidJobError
+        The name is that of no format.
+    """
+    kind = SUFFIXES.get(file.suffix.lower())
+    if kind is None:
+        raise InvalidJobError(
+            f"the job's file: expected a name that ends in {', '.join(SUFFIXES)}, got {str(file)!r}"
+        )
+    return _WRITERS[kind](job)
+
+
+def _to_json(job: Mapping[str, Any]) -> str:
+    return json.dumps(job, indent=2) + "\n"
+
+
+def _to_yaml(job: Mapping[str, Any]) -> str:
+    import yaml
+
+    return str(yaml.safe_dump(dict(job), sort_keys=False, allow_unicode=True))
+
+
+def _to_toml(job: Mapping[str, Any]) -> str:
+    """Return a job as TOML: its values, then a table for each group."""
+    groups = {name: value for name, value in job.items() if isinstance(value, dict)}
+    rest = {name: value for name, value in job.items() if name not in groups}
+    parts = [_toml_lines(rest), *(f"[{name}]\n{_toml_lines(groups[name])}" for name in groups)]
+    return "\n".join(filter(None, parts))
+
+
+def _toml_lines(group: Mapping[str, Any]) -> str:
+    return "".join(f"{pair}\n" for pair in _toml_pairs(group))
+
+
+def _toml_pairs(group: Mapping[str, Any]) -> Iterator[str]:
+    # TOML has no null; in a job, an absent field is the same.
+    given = {name: value for name, value in group.items() if value is not None}
+    yield from (f"{_toml_key(name)} = {_toml_value(each)}" for name, each in given.items())
+
+
+def _toml_key(name: str) -> str:
+    return name if _BARE_KEY.fullmatch(name) else _quoted(name)
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(_toml_pairs(value)) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml_value, value)) + "]"
+    return _quoted(value)
+
+
+def _quoted(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+_WRITERS = {"JSON": _to_json, "YAML": _to_yaml, "TOML": _to_toml}

@@ -1,0 +1,100 @@
+"""``stepml init``: every example is listed, and is the same job in each format."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from stepml.cli.app import app
+from stepml.client.examples import INDEX, JOB, examples
+from stepml.client.job_sources import job_json
+from stepml.datasets import DATASETS
+from stepml.job.parse import parse_job
+from tests.support.paths import ROOT
+
+EXAMPLES = ROOT / "examples"
+
+
+@pytest.fixture(autouse=True)
+def _own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def invoke(*arguments: str | Path, code: int = 0) -> Result:
+    result = CliRunner().invoke(app, ["init", *map(str, arguments)])
+    assert result.exit_code == code, result.output
+    return result
+
+
+def test_every_example_is_listed_on_a_line() -> None:
+    there = {path.stem for path in EXAMPLES.glob("*.json")}
+    there |= {path.parent.name for path in EXAMPLES.glob(f"*/{JOB}")}
+    lines = invoke().stdout.splitlines()
+    assert {line.split()[0] for line in lines[:-1]} == there
+    assert max(map(len, lines)) <= 80
+    listed = json.loads(invoke("--json").stdout)["examples"]
+    assert {each["name"] for each in listed} == there
+
+
+def test_the_wheel_has_all_examples() -> None:
+    packaging = (ROOT / "pyproject.toml").read_text()
+    assert '"examples" = "stepml/_plumbing/examples"' in packaging
+    assert (EXAMPLES / INDEX).is_file()
+
+
+@pytest.mark.parametrize("example", examples(), ids=lambda each: each.name)
+def test_an_example_is_the_same_job_in_each_format(example: object, tmp_path: Path) -> None:
+    name = getattr(example, "name", "")
+    shown = invoke(name).stdout
+    (first, *commands) = shown.splitlines()
+    written = tmp_path / first.split()[1].rstrip(":")
+    source = EXAMPLES / (written.relative_to(tmp_path))
+    assert written.read_bytes() == source.read_bytes()
+    assert commands[-1].strip().startswith(f"stepml run {written.relative_to(tmp_path)}")
+    if (tmp_path / name).is_dir():
+        assert {each.name for each in (tmp_path / name).iterdir()} == {JOB, "digits_net.py"}
+        return
+    for file in ("job.yaml", "job.toml", "deep/job.json"):
+        invoke(name, file, "--force")
+        content = (tmp_path / file).read_bytes()
+        assert parse_job(job_json(content, file)) == parse_job(source.read_bytes())
+
+
+def test_the_commands_fetch_the_data_of_the_example() -> None:
+    for name in ("digits_logistic", "covertype_logistic", "diabetes_lasso_admm"):
+        dataset = name.split("_", maxsplit=1)[0]
+        assert dataset in DATASETS
+        assert f"  stepml data get {dataset} --upload --local\n" in invoke(name).stdout
+    images = invoke("fashion_mlp_gradient").stdout
+    assert "  stepml data put DIRECTORY --to data/fashion/test/ --local\n" in images
+
+
+def test_a_file_that_is_there_stays(tmp_path: Path) -> None:
+    mine = tmp_path / "digits_logistic.json"
+    mine.write_text("mine")
+    refused = invoke("digits_logistic", code=2).stderr
+    assert "digits_logistic.json exists; --force replaces it" in refused
+    assert mine.read_text() == "mine"
+    invoke("digits_logistic", "--force")
+    assert parse_job(mine.read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["digits_logstic"],
+            "there is no example 'digits_logstic' (did you mean 'digits_logistic'",
+        ),
+        (["zzz"], "there is no example 'zzz'; stepml init lists them"),
+        (["digits_logistic", "job.txt"], "expected a name that ends in .json, .yaml, .yml, .toml"),
+    ],
+)
+def test_what_cannot_be_written_is_refused(
+    arguments: list[str], message: str, tmp_path: Path
+) -> None:
+    assert message in invoke(*arguments, code=2).stderr
+    assert list(tmp_path.iterdir()) == []
