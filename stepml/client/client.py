@@ -111,7 +111,7 @@ class Client:
         ExecutionNotFoundError
             There is none, or it continues another job.
         """
-        return executions.describe(self.connection, self.stack_name, execution)
+        return listing.describe_job(self.connection, self.stack, execution)
 
     def stop(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from stepml.client.connection import Connection, translated
@@ -51,8 +52,19 @@ def named_execution(stack: Stack, name_or_arn: str) -> Execution:
     return Execution(name_or_arn, f"{of_machine}:{name_or_arn}")
 
 
-def describe(connection: Connection, stack_name: str, execution: Execution) -> ExecutionState:
-    """Return the current state of a job, or raise `ExecutionNotFoundError`."""
+def describe(
+    connection: Connection,
+    stack_name: str,
+    execution: Execution,
+    hint: Callable[[], str] = lambda: "",
+) -> ExecutionState:
+    """Return the current state of a job.
+
+    Raises
+    ------
+    ExecutionNotFoundError
+        There is none, which ``hint`` ends with another name, or it continues another job.
+    """
     try:
         with translated(connection.endpoint_url):
             found = connection.client("stepfunctions").describe_execution(
@@ -62,6 +74,7 @@ def describe(connection: Connection, stack_name: str, execution: Execution) -> E
         if error.code in {"ExecutionDoesNotExist", "InvalidArn"}:
             raise ExecutionNotFoundError(
                 f"no run named {execution.name!r} at {connection.place} (stack {stack_name!r})"
+                f"{hint()}"
             ) from error
         raise
     if job := continued_job(found.get("input", "")):

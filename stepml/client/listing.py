@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, Any
 from stepml.client import epochs, executions
 from stepml.client.connection import Connection, translated
 from stepml.client.continuations import job_name
-from stepml.client.errors import ExecutionNotFoundError, ReportUnreadableError
-from stepml.client.execution import Execution
+from stepml.client.errors import AccessError, ExecutionNotFoundError, ReportUnreadableError
+from stepml.client.execution import Execution, ExecutionState
 from stepml.client.stack import Stack
 from stepml.job.errors import InvalidJobError
 from stepml.job.parse import parse_job
 from stepml.job.reports import EpochReport, total_cost_usd
 from stepml.job.spec import JobSpec
+from stepml.job.suggestions import nearest
+
+_MOST_NAMES = 1000  # of runs among which one with a typing error is looked for
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions.type_defs import ExecutionListItemTypeDef
@@ -62,6 +65,26 @@ def latest_job(connection: Connection, stack: Stack, status: str | None = None) 
         f"the stack {stack.name!r} at {connection.place} has no job{which} yet; start one: "
         "stepml run JOB.json"
     )
+
+
+def describe_job(connection: Connection, stack: Stack, execution: Execution) -> ExecutionState:
+    """Return the current state of a job, or raise `ExecutionNotFoundError` with a hint."""
+    return executions.describe(
+        connection, stack.name, execution, lambda: _hint_at_run(connection, stack, execution.name)
+    )
+
+
+def _hint_at_run(connection: Connection, stack: Stack, name: str) -> str:
+    """Return a hint at the run that is meant by a wrong name, or "" if none is like it.
+
+    Of several runs that begin like it, that is the newest.
+    """
+    try:
+        runs = [each["name"] for each in islice(_executions(connection, stack, None), _MOST_NAMES)]
+    except AccessError:  # this person may look at a job, but not at all of them
+        return ""
+    meant = next((run for run in runs if run.startswith(f"{name}-")), None) or nearest(name, runs)
+    return f" (did you mean {meant!r}?)" if meant and meant != name else ""
 
 
 def _executions(

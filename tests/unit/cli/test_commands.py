@@ -272,6 +272,13 @@ def test_a_run_that_does_not_exist_is_one_line(command: str) -> None:
     assert result.stderr.count("\n") == 1
 
 
+def test_a_run_with_a_typing_error_is_suggested(job: Path, name: str) -> None:
+    invoke("run", job, "--name", name)
+
+    for given in (name.upper(), f"{name[:-1]}_"):
+        assert f"(did you mean {name!r}?)" in invoke("epochs", given, code=2).stderr
+
+
 def test_a_missing_stack_is_one_line(job: Path) -> None:
     result = invoke("run", job, "--stack", "absent", code=3)
 
