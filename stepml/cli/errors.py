@@ -76,12 +76,14 @@ def require_linux() -> None:
 def local_aws_errors() -> Iterator[None]:
     """Translate errors of the local AWS into errors of the command line."""
     require_linux()
-    from stepml.local.daemon import LocalAwsError, NetworkError
+    from stepml.local.daemon import KeepError, LocalAwsError, NetworkError
 
     try:
         yield
     except NetworkError as error:
         raise BadInputError(f"--network: {error}") from error
+    except KeepError as error:
+        raise BadInputError(f"--keep: {error}") from error
     except LocalAwsError as error:
         raise LocalAwsFailedError(str(error)) from error
 

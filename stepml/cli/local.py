@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -63,6 +64,14 @@ def up(
             metavar="NAME", help="Bucket of training data. Default: the stack's own, and no other."
         ),
     ] = "",
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Directory for jobs, data and logs, which are there again at the next start. "
+            "Default: memory.",
+        ),
+    ] = None,
     network: Annotated[
         str | None,
         typer.Option(
@@ -85,7 +94,11 @@ def up(
     with ending_signals(foreground) as ending, local_aws_errors(), ExitStack() as afterwards:
         with output.working("starting the local AWS"):
             status = daemon.up(
-                port=port, concurrency=concurrency, network=network, with_parent=foreground
+                port=port,
+                concurrency=concurrency,
+                network=network,
+                keep=keep,
+                with_parent=foreground,
             )
         if foreground:
             afterwards.callback(daemon.down)
@@ -209,6 +222,9 @@ def _show_status(status: LocalStatus, output: Output, outputs: Mapping[str, str]
             "uptime_s": status.uptime_s,
             "log": str(status.log_path),
             "network": status.network,
+            "keep": None
+            if status.kept_in is None
+            else {"directory": str(status.kept_in), "size_bytes": status.kept_bytes},
             "environments": [
                 {"function": each.function, "pid": each.pid, "state": each.state}
                 for each in status.environments
@@ -229,6 +245,8 @@ def _show_status(status: LocalStatus, output: Output, outputs: Mapping[str, str]
         "functions at once": status.concurrency,
         "log": status.log_path,
     }
+    if status.kept_in is not None:
+        described["kept in"] = f"{status.kept_in} ({status.kept_bytes / 1e6:.1f} MB)"
     if status.network is not None:
         described["network"] = _network_line(status.network)
     if outputs is not None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from stepml.local.keeping.store import KeepError
 from stepml.local.network import Network, NetworkError, network_path, read_network
 from stepml.local.paths import state_directory
 from stepml.local.system import allow_many_files, require_linux
@@ -31,6 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
         aws = _local_aws(options)
     except OSError as error:
         print(f"cannot listen on 127.0.0.1:{options.port}: {error}", file=sys.stderr)
+        return 1
+    except KeepError as error:
+        print(error, file=sys.stderr)
         return 1
 
     def stop(signal_number: int, frame: FrameType | None) -> None:
@@ -64,6 +68,7 @@ def _local_aws(options: argparse.Namespace) -> LocalAws:
         identity=options.id,
         requests_log=options.requests,
         network=options.network,
+        keep=options.keep,
     )
     gc.freeze()
     gc.enable()
@@ -87,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--id", help="by which clients know this server; default: drawn at random")
     parser.add_argument("--requests", type=Path, help="log all requests to this file")
     parser.add_argument("--network", type=_network, help="a file with latencies, as TOML")
+    parser.add_argument("--keep", type=Path, help="directory for everything that it has")
     parser.add_argument("--with-parent", action="store_true", help="end when standard input does")
     return parser
 

@@ -64,11 +64,20 @@ class Caches:
         Directory for their logs.
     start_wait_s : float
         Seconds that a job waits until its server answers.
+    keep : Path, optional
+        Directory of a local AWS that lasts, for what the parameter server has.
     """
 
-    def __init__(self, port: int, state: Path, *, start_wait_s: float = START_WAIT_S) -> None:
+    def __init__(
+        self,
+        port: int,
+        state: Path,
+        *,
+        start_wait_s: float = START_WAIT_S,
+        keep: Path | None = None,
+    ) -> None:
         self._servers: dict[str, CacheServer] = {}
-        for program in _programs(port, state):
+        for program in _programs(port, state, keep):
             reserved = reserve_port(port + 1)
             port = port_of(reserved)
             self._servers[program.channel] = CacheServer(program, reserved, state, start_wait_s)
@@ -103,9 +112,10 @@ class Caches:
             server.close()
 
 
-def _programs(port: int, state: Path) -> list[LocalProgram]:
+def _programs(port: int, state: Path, keep: Path | None) -> list[LocalProgram]:
     health = reserve_port(port + len(PROGRAMS) + 2)
-    return [*PROGRAMS, ParameterServerProgram(health, state / PARAMETER_SERVER)]
+    directory = (keep or state) / PARAMETER_SERVER
+    return [*PROGRAMS, ParameterServerProgram(health, directory, lasts=keep is not None)]
 
 
 def _channel(execution_input: str | None) -> str:

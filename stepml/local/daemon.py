@@ -10,7 +10,9 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 
+from stepml.local.keeping.store import KeepError, require_usable
 from stepml.local.launching import Launch, launch, log_tail
 from stepml.local.locks import LockTimeoutError, exclusive
 from stepml.local.network import Network, NetworkError, network_path, read_network
@@ -30,6 +32,7 @@ from stepml.local_identity import DEFAULT_CONCURRENCY, DEFAULT_PORT, HOST
 
 __all__ = [
     "FunctionEnvironment",
+    "KeepError",
     "LocalAwsError",
     "LocalStatus",
     "NetworkError",
@@ -59,6 +62,7 @@ def up(
     port: int | None = None,
     concurrency: int | None = None,
     network: str | None = None,
+    keep: Path | None = None,
     wait_s: float = START_WAIT_S,
     with_parent: bool = False,
 ) -> LocalStatus:
@@ -74,6 +78,9 @@ def up(
     network : str, optional
         A file with the network of a cloud, or ``aws``. Defaults to that of the running local AWS,
         else to this machine's.
+    keep : Path, optional
+        Directory for everything that it has, also after its end. Defaults to that of the running
+        local AWS, else to none.
     wait_s : float
         Seconds to wait for its first answer.
     with_parent : bool
@@ -86,8 +93,10 @@ def up(
     UnresponsiveError
         It is running but does not answer.
     LocalAwsError
-        It is running with another port, concurrency or network, or cannot end with this process;
-        or it ended at once, or did not answer in time.
+        It is running with another port, concurrency, network or directory, or cannot end with this
+        process; or it ended at once, or did not answer in time.
+    KeepError
+        ``keep`` cannot be used.
     NetworkError
         ``network`` has a mistake.
     """
@@ -97,13 +106,17 @@ def up(
         if running is not None:
             _require_suitable(running, port, concurrency, with_parent)
             _require_network(running, wanted)
+            _require_directory(running, keep)
             return running
+        if keep is not None:
+            require_usable(keep.absolute())
         how = Launch(
             port=DEFAULT_PORT if port is None else port,
             concurrency=DEFAULT_CONCURRENCY if concurrency is None else concurrency,
             identity=secrets.token_hex(16),
             with_parent=with_parent,
             network=network,
+            keep=None if keep is None else keep.absolute(),
         )
         return _start_and_wait(how, wait_s)
 
@@ -111,7 +124,8 @@ def up(
 def down(*, wait_s: float = STOP_WAIT_S) -> bool:
     """End the local AWS and its function processes; return whether it was running.
 
-    Everything that it has stored is lost. It is ended even if it does not answer.
+    Everything that it has stored is lost, unless it has a directory for that. It is ended even if
+    it does not answer.
 
     Raises
     ------
@@ -174,6 +188,15 @@ def _require_network(running: LocalStatus, wanted: Network | None) -> None:
     if wanted is not None and asdict(wanted) != running.network:
         raise LocalAwsError(
             "the local AWS is already running with another network; `stepml local down` ends it"
+        )
+
+
+def _require_directory(running: LocalStatus, keep: Path | None) -> None:
+    if keep is not None and keep.absolute() != running.kept_in:
+        kept_in = "in memory" if running.kept_in is None else f"with --keep {running.kept_in}"
+        raise LocalAwsError(
+            f"the local AWS is already running {kept_in}, not with --keep {keep}; "
+            "`stepml local down` ends it"
         )
 
 

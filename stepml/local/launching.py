@@ -24,6 +24,7 @@ class Launch:
     identity: str  # by which clients know it
     with_parent: bool  # whether it ends with this process, even if this is killed
     network: str | None = None  # "aws" or a file
+    keep: Path | None = None  # directory for everything that it has
 
     def arguments(self) -> list[str]:
         """Return the arguments of ``python -m stepml.local``."""
@@ -32,6 +33,7 @@ class Launch:
             *("--id", self.identity),
             *(["--with-parent"] if self.with_parent else []),
             *([] if self.network is None else ["--network", self.network]),
+            *([] if self.keep is None else ["--keep", str(self.keep)]),
         ]
 
 

@@ -30,17 +30,22 @@ class ParameterServerProgram:
     health : socket
         Reserves the port on which the server reports its health.
     directory : Path
-        For snapshots; those of an earlier local AWS are deleted.
+        For snapshots; those of an earlier local AWS are deleted, unless it ``lasts``.
+    lasts : bool
+        Whether snapshots and the token are those of the earlier local AWS.
     """
 
     channel = PARAMETER_SERVER
     program = "python -m ps_server"
 
-    def __init__(self, health: socket.socket, directory: Path) -> None:
+    def __init__(self, health: socket.socket, directory: Path, *, lasts: bool = False) -> None:
         self._health = health
-        self._token = secrets.token_urlsafe(32)
         self._snapshots = directory / "snapshots"
-        shutil.rmtree(self._snapshots, ignore_errors=True)
+        if lasts:
+            self._token = _lasting_token(directory)
+        else:
+            self._token = secrets.token_urlsafe(32)
+            shutil.rmtree(self._snapshots, ignore_errors=True)
 
     def url(self, port: int) -> str:
         """Return the address for functions of the server on ``port``."""
@@ -74,6 +79,16 @@ class ParameterServerProgram:
     @property
     def _health_port(self) -> int:
         return port_of(self._health)
+
+
+def _lasting_token(directory: Path) -> str:
+    """Return the token in a directory, made once: functions of earlier jobs have it."""
+    path = directory / "token"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(32))
+    return path.read_text()
 
 
 def server_path() -> str:

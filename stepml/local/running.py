@@ -59,6 +59,8 @@ class LocalStatus:
     log_path: Path  # of the server
     id: str  # of the server; no other has it
     network: dict[str, Any] | None  # of a cloud, as `Network`; None: this machine's
+    kept_in: Path | None  # the directory for everything that it has; None: it is in memory
+    kept_bytes: int  # in that directory
 
 
 def status() -> LocalStatus | None:
@@ -132,6 +134,7 @@ def listener(port: int) -> str | None:
 
 
 def _status(answer: dict[str, Any]) -> LocalStatus:
+    keep = answer.get("keep")
     return LocalStatus(
         port=answer["port"],
         pid=answer["pid"],
@@ -144,4 +147,6 @@ def _status(answer: dict[str, Any]) -> LocalStatus:
         log_path=log_path(),
         id=str(answer["id"]),
         network=answer.get("network"),
+        kept_in=None if keep is None else Path(keep["directory"]),
+        kept_bytes=0 if keep is None else keep["size_bytes"],
     )

@@ -41,6 +41,7 @@ from stepml.local.code_store import CodeStore
 from stepml.local.engine import engine_seams
 from stepml.local.functions import FunctionPool
 from stepml.local.http_server import bind
+from stepml.local.keeping.keeping import Keeping
 from stepml.local.lambda_api import ACCOUNT_SETTINGS_PATH, LambdaApi, account_settings
 from stepml.local.log_groups import log_writer
 from stepml.local.network import Network
@@ -108,6 +109,13 @@ class LocalAws:
         A file for a log of all requests.
     network : Network, optional
         Of a cloud, between functions and the services of channels. Default: this machine's.
+    keep : Path, optional
+        Directory for everything that the server has. By default, it is lost with the process.
+
+    Raises
+    ------
+    KeepError
+        ``keep`` cannot be used.
     """
 
     def __init__(
@@ -119,8 +127,10 @@ class LocalAws:
         identity: str | None = None,
         requests_log: Path | None = None,
         network: Network | None = None,
+        keep: Path | None = None,
     ) -> None:
         self._started_at = time.time()
+        self._keeping = None if keep is None else Keeping(keep)
         self._id = identity or secrets.token_hex(16)
         log = None if requests_log is None else RequestLog(requests_log)
         self._server = bind(port, self._respond, log)
@@ -139,7 +149,7 @@ class LocalAws:
         )
         self._concurrency = concurrency
         _configure_moto()
-        self._caches = Caches(self.port, state)
+        self._caches = Caches(self.port, state, keep=keep)
         self._networking = Networking(network, self._caches.addresses(), self._respond)
         code = CodeStore(state / "code")
         code.remove_unused()
@@ -158,6 +168,8 @@ class LocalAws:
         ):
             seams.apply()
         self._services = Dispatcher()
+        if self._keeping is not None:
+            self._keeping.begin()
 
     @property
     def endpoint_url(self) -> str:
@@ -179,6 +191,8 @@ class LocalAws:
         self._pool.close()
         self._caches.close()
         self._stack_servers.close()
+        if self._keeping is not None:
+            self._keeping.close()
 
     def _function_variables(self) -> dict[str, str]:
         return {**self._stack_servers.function_variables(), **self._networking.variables}
@@ -202,6 +216,8 @@ class LocalAws:
         if answer is not None:
             return _json(start_response, HTTPStatus.OK, answer)
         response: Iterable[bytes] = self._services(environ, start_response)
+        if self._keeping is not None:
+            self._keeping.answered(environ)
         return response
 
     def _own_page(self, environ: dict[str, Any]) -> dict[str, Any] | None:
@@ -239,6 +255,7 @@ class LocalAws:
             "servers": [asdict(server) for server in self._stack_servers.statuses()],
             "routes": self._stack_servers.routes,
             "network": self._networking.described,
+            "keep": None if self._keeping is None else self._keeping.described(),
         }
 
 

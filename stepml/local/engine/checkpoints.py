@@ -8,6 +8,7 @@ from typing import Any
 
 from moto.stepfunctions.parser.asl.component.state.state import CommonStateField
 
+from stepml.local.engine.journal import journal
 from stepml.local.seams import Seams
 
 seams = Seams()
@@ -50,6 +51,12 @@ def _enter(manager: Any, name: str, state_input: Any) -> None:
         if not manager.has_ended:
             manager.checkpoint = manager.resumed or Checkpoint(name, state_input)
             manager.resumed = None
+            write(manager, manager.checkpoint, manager.checkpoint.reused)
+
+
+def write(manager: Any, checkpoint: Checkpoint, results: dict[int, Any]) -> None:
+    """Note in the journal that an execution is at ``checkpoint``, with the results of its Map."""
+    journal().entered(manager.arn, checkpoint.state, checkpoint.input, results)
 
 
 def keep_result(manager: Any, checkpoint: Checkpoint, index: int, result: Any) -> None:
@@ -57,3 +64,4 @@ def keep_result(manager: Any, checkpoint: Checkpoint, index: int, result: Any) -
     with manager._mutex:
         if not manager.has_ended:
             checkpoint.finished[index] = copy.deepcopy(result)
+            journal().finished(manager.arn, index, result)

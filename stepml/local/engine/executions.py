@@ -46,6 +46,7 @@ def initialise(self: Any, *args: Any, **kwargs: Any) -> None:
 def environment_with_context(self: Any) -> Any:
     env: Any = _environment_of_worker(self)
     execution = self._execution_communication.execution
+    env.event_manager.arn = execution.exec_arn
     context = env.states.context_object.context_object_data["Execution"]
     context["RedriveCount"] = execution.redrive_count
     context["StartTime"] = timestamp(context["StartTime"])

@@ -9,6 +9,7 @@ from moto.core.responses import ActionContext, ActionResult
 from moto.stepfunctions.parser.api import HistoryEventType
 from moto.stepfunctions.parser.asl.eval.event.event_manager import EventHistoryContext, EventManager
 
+from stepml.local.engine.journal import journal
 from stepml.local.seams import Seams
 
 seams = Seams()
@@ -40,6 +41,7 @@ def _do_nothing() -> None:
 @seams.replaces(EventManager, "__init__", why="has no end of its history")
 def initialise(self: Any, *args: Any, **kwargs: Any) -> None:
     _init(self, *args, **kwargs)
+    self.arn = ""  # of the execution
     self.has_ended = False  # the last event is written; later ones are dropped
     self.is_full = False
     self.when_full = _do_nothing
@@ -67,6 +69,7 @@ def publish_until_the_end(
     _publish_history_event(
         self, event_id=event_id, event_type=event_type, event_details=event_details, **event
     )
+    journal().added(self.arn, self._history_event_list[-1])
     self.has_ended = event_type in TERMINAL_EVENTS
 
 

@@ -17,7 +17,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration.job 
 )
 from moto.stepfunctions.parser.asl.eval.event.event_manager import EventHistoryContext
 
-from stepml.local.engine.checkpoints import Checkpoint, keep_result
+from stepml.local.engine.checkpoints import Checkpoint, keep_result, write
 from stepml.local.engine.history import silence
 from stepml.local.seams import Seams
 
@@ -48,6 +48,8 @@ class Iterations(JobPool):
         self._manager, self._checkpoint = manager, checkpoint
         self._running: set[int] = set()
         reused = {} if checkpoint is None else checkpoint.begin_attempt()
+        if checkpoint is not None:
+            write(manager, checkpoint, reused)
         self._open_jobs[:] = [job for job in self._open_jobs if job.job_index not in reused]
         self._closed_jobs.update(JobClosed(index, result) for index, result in reused.items())
         self.n_open = len(self._open_jobs)

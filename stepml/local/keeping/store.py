@@ -1,0 +1,213 @@
+"""The directory of a local AWS that lasts: a database, and files for large values.
+
+Every commit survives the end of the process, however it ends. After a loss of power, the last
+commits may be missing; what is there is whole.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import uuid
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import IO, Any
+
+from stepml.local.locks import try_lock
+
+logger = logging.getLogger(__name__)
+
+FORMAT = 1  # of the database; a later one may have other tables
+DATABASE, LOCK, VALUES = "kept.sqlite", "lock", "values"
+LAG_S = 0.1  # the longest that `later` waits for a commit
+INLINE_BYTES = 32 * 1024  # larger values are files
+
+_TABLES = """
+CREATE TABLE objects(bucket TEXT, name TEXT, version INTEGER, doc TEXT, value TEXT, data BLOB,
+    PRIMARY KEY(bucket, name, version));
+CREATE TABLE items(owner TEXT, key TEXT, doc TEXT, PRIMARY KEY(owner, key));
+CREATE TABLE log_events(owner TEXT, stream TEXT, time INTEGER, doc TEXT);
+CREATE INDEX log_events_of ON log_events(owner);
+CREATE TABLE definitions(hash TEXT PRIMARY KEY, text TEXT);
+CREATE TABLE executions(arn TEXT PRIMARY KEY, machine TEXT, definition TEXT, doc TEXT);
+CREATE INDEX executions_of ON executions(machine);
+CREATE TABLE events(arn TEXT, id INTEGER, doc TEXT, PRIMARY KEY(arn, id)) WITHOUT ROWID;
+CREATE TABLE states(arn TEXT PRIMARY KEY, doc TEXT);
+CREATE TABLE results(arn TEXT, item INTEGER, doc TEXT, PRIMARY KEY(arn, item)) WITHOUT ROWID;
+"""
+
+
+class KeepError(Exception):
+    """A directory cannot be the one of a local AWS; the message says why."""
+
+
+class Store:
+    """The open directory of one local AWS.
+
+    Parameters
+    ----------
+    directory : Path
+        Is made if it does not exist.
+
+    Raises
+    ------
+    KeepError
+        Another local AWS uses it, it has files of something else, or of a later format.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._lock_file = _locked(directory)
+        self._values = directory / VALUES
+        self._values.mkdir(exist_ok=True)
+        self._values_bytes = 0
+        self._database = _opened(directory / DATABASE)
+        self._using = threading.Lock()  # the connection, which threads take in turns
+        self._adding = threading.Lock()
+        self._waiting: list[tuple[str, Sequence[Any]]] = []
+        self._is_closed = threading.Event()
+        self._writer = threading.Thread(target=self._write_on, name="keeping", daemon=True)
+        self._writer.start()
+
+    def later(self, *statements: tuple[str, Sequence[Any]]) -> None:
+        """Write with the next commit, which is at most 0.1 seconds away."""
+        with self._adding:
+            self._waiting.extend(statements)
+
+    def write(self, *statements: tuple[str, Sequence[Any]]) -> None:
+        """Write now, after everything that waits; all of it, or nothing."""
+        self.later(*statements)
+        self.commit()
+
+    def commit(self) -> None:
+        """Write everything that waits."""
+        with self._using:
+            with self._adding:
+                waiting, self._waiting = self._waiting, []
+            if not waiting:
+                return
+            try:
+                with self._database:
+                    self._database.execute("BEGIN")
+                    for statement, parameters in waiting:
+                        self._database.execute(statement, parameters)
+            except sqlite3.Error:
+                with self._adding:  # the next commit tries again
+                    self._waiting = waiting + self._waiting
+                raise
+
+    def rows(self, query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Return the answer to a query, after everything that waits."""
+        self.commit()
+        with self._using:
+            return self._database.execute(query, parameters).fetchall()
+
+    def add_value(self, value: bytes) -> str:
+        """Write a large value into a file; return its name."""
+        name = uuid.uuid4().hex
+        path = self._path(name)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(value)
+        self._values_bytes += len(value)
+        return name
+
+    def value(self, name: str) -> bytes:
+        """Return the value of a file."""
+        return self._path(name).read_bytes()
+
+    def remove_values(self, names: Iterable[str]) -> None:
+        """Delete the files of values that nothing refers to any more."""
+        for name in names:
+            path = self._path(name)
+            self._values_bytes -= _size(path)
+            path.unlink(missing_ok=True)
+
+    def remove_all_values_but(self, names: Iterable[str]) -> None:
+        """Delete files that a killed local AWS has left without a reference."""
+        used = set(names)
+        self._values_bytes = 0
+        for path in self._values.glob("*/*"):
+            if path.name in used:
+                self._values_bytes += _size(path)
+            else:
+                path.unlink(missing_ok=True)
+
+    def size_bytes(self) -> int:
+        """Return the bytes of all files."""
+        others = [path for path in self.directory.iterdir() if path.is_file()]
+        return self._values_bytes + sum(map(_size, others))
+
+    def close(self) -> None:
+        """Write what waits, and release the directory."""
+        self._is_closed.set()
+        self._writer.join()
+        self.commit()
+        self._database.close()
+        self._lock_file.close()
+
+    def _path(self, name: str) -> Path:
+        return self._values / name[:2] / name
+
+    def _write_on(self) -> None:
+        while not self._is_closed.wait(LAG_S):
+            try:
+                self.commit()
+            except sqlite3.Error:  # a full disk, perhaps; it is tried again
+                logger.exception("%s cannot be written", self.directory)
+
+
+def require_usable(directory: Path) -> None:
+    """Check that a local AWS can use ``directory``.
+
+    Raises
+    ------
+    KeepError
+    """
+    _locked(directory).close()
+    if (directory / DATABASE).exists():
+        _opened(directory / DATABASE).close()
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # it has just been deleted
+        return 0
+
+
+def _locked(directory: Path) -> IO[bytes]:
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        others = {path.name for path in directory.iterdir()} - {LOCK}
+        if others and DATABASE not in others:
+            raise KeepError(
+                f"{directory} has files that are not those of a local AWS; name a new directory"
+            )
+        file = (directory / LOCK).open("ab")
+    except OSError as error:
+        raise KeepError(f"{directory}: {error.strerror}") from error
+    if not try_lock(file):
+        file.close()
+        raise KeepError(f"{directory} is used by another local AWS, which is running")
+    return file
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    try:
+        database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        [(found,)] = database.execute("PRAGMA user_version")
+        if found == 0:
+            database.execute("PRAGMA journal_mode = WAL")
+            database.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {FORMAT}; COMMIT;")
+        database.execute("PRAGMA synchronous = NORMAL")
+    except sqlite3.Error as error:
+        raise KeepError(f"{path} cannot be opened: {error}") from error
+    if found not in (0, FORMAT):
+        with closing(database):
+            raise KeepError(
+                f"{path.parent} was written by another StepML, in format {found}; "
+                f"this one reads format {FORMAT}"
+            )
+    return database
