@@ -51,13 +51,15 @@ def loss_of_ending() -> str | None:
         jobs = [] if running is None else running_jobs(connect_local(running.endpoint_url))
     except (daemon.UnresponsiveError, AccessError):
         return "the local AWS does not answer, so its running jobs are unknown and would be lost"
-    return _loss(jobs) if jobs else None
+    if running is None or not jobs:
+        return None
+    return _loss(jobs, "would be lost" if running.kept_in is None else "would be interrupted")
 
 
-def _loss(jobs: Sequence[str]) -> str:
+def _loss(jobs: Sequence[str], fate: str) -> str:
     names = ", ".join(jobs[:JOBS_SHOWN]) + (", …" if len(jobs) > JOBS_SHOWN else "")
     many = "1 job is" if len(jobs) == 1 else f"{len(jobs)} jobs are"
-    return f"{many} running on the local AWS and would be lost: {names}"
+    return f"{many} running on the local AWS and {fate}: {names}"
 
 
 class Ending:

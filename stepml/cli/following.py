@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -97,8 +98,8 @@ def _require_service(client: Client, execution: Execution, error: Exception) -> 
     connection = client.connection
     if connection.has_ended():
         raise LocalAwsEndedError(
-            f"the local AWS at {connection.endpoint_url} has ended, and {execution.name} is lost "
-            "with it; start both again: stepml local up, stepml run JOB.json"
+            f"the local AWS at {connection.endpoint_url} has ended, and {execution.name} "
+            f"{_fate(execution.name)}"
         ) from error
 
 
@@ -114,6 +115,17 @@ def _report_failure(
     execution = last.state.execution
     files = write_report(client, execution, out / execution.name, output)
     _show_failure(failure, last, target, output, files, more)
+
+
+def _fate(name: str) -> str:
+    """Return what has become of a job whose local AWS has ended, and what to do."""
+    from stepml.local.record import kept_in
+
+    directory = kept_in()
+    if directory is None:
+        return "is lost with it; start both again: stepml local up, stepml run JOB.json"
+    keep = f"stepml local up --keep {shlex.quote(str(directory))}"
+    return f"stopped with it; go on with: {keep}, stepml retry {name} --local"
 
 
 def _show_failure(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -92,6 +93,7 @@ def up(
 
     output = Output(as_json)
     with ending_signals(foreground) as ending, local_aws_errors(), ExitStack() as afterwards:
+        before = daemon.kept_in()
         with output.working("starting the local AWS"):
             status = daemon.up(
                 port=port,
@@ -100,6 +102,8 @@ def up(
                 keep=keep,
                 with_parent=foreground,
             )
+        if before not in (None, status.kept_in):
+            output.complaint(f"what was there before is in {before}: {_up_again(before)}")
         if foreground:
             afterwards.callback(daemon.down)
         _show_status(status, output, _deployed(status, output, data_bucket))
@@ -118,7 +122,7 @@ def down(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Stop the local AWS and delete everything that it has stored.
+    """Stop the local AWS and delete everything that it has stored, but for a directory of --keep.
 
     If jobs are running, it asks first. Without a terminal, or with --json, it refuses.
     """
@@ -131,6 +135,8 @@ def down(
         ended = daemon.down()
     output.document({"running": False, "ended": ended})
     output.line("ended" if ended else "the local AWS was not running")
+    if ended and (directory := daemon.kept_in()):
+        output.line(f"everything is in {directory}: {_up_again(directory)}")
 
 
 @app.command(epilog="Example: stepml local network > aws.toml")
@@ -176,6 +182,10 @@ def status(
     if servers := (*found.caches, *found.servers):
         rows = [(each.name, each.url, str(each.pid or "not started")) for each in servers]
         output.table(("channel", "URL", "pid"), rows, {"pid"})
+
+
+def _up_again(directory: Path) -> str:
+    return f"stepml local up --keep {shlex.quote(str(directory))}"
 
 
 def _environment_rows(environments: Sequence[FunctionEnvironment]) -> list[list[str]]:

@@ -16,7 +16,13 @@ from stepml.local.keeping.store import KeepError, require_usable
 from stepml.local.launching import Launch, launch, log_tail
 from stepml.local.locks import LockTimeoutError, exclusive
 from stepml.local.network import Network, NetworkError, network_path, read_network
-from stepml.local.record import ServerRecord, read_record, remove_record
+from stepml.local.record import (
+    ServerRecord,
+    kept_in,
+    read_record,
+    remove_record,
+    write_kept_in,
+)
 from stepml.local.running import (
     FunctionEnvironment,
     LocalAwsError,
@@ -41,6 +47,7 @@ __all__ = [
     "UnresponsiveError",
     "down",
     "is_running",
+    "kept_in",
     "require",
     "status",
     "up",
@@ -205,6 +212,7 @@ def _start_and_wait(how: Launch, wait_s: float) -> LocalStatus:
     process = launch(how)
     try:
         ServerRecord(process.pid, how.port, how.identity).write()
+        write_kept_in(how.keep)
         return _await_answer(process, wait_s)
     except BaseException:  # also at Ctrl-C: the caller would not know of the process
         process.kill()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
+import time
 from itertools import chain
 
 from stepml.local_identity import HOST
 
 LAST_PORT = 65535
+RELEASE_S, POLL_S = 5.0, 0.05
 
 
 def reserve_port(first: int) -> socket.socket:
@@ -33,6 +35,25 @@ def reserve_port(first: int) -> socket.socket:
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         return reserved
     raise OSError(f"no port of {HOST} is free")
+
+
+def reserve_again(before: int | None, first: int) -> socket.socket:
+    """Return a socket that reserves the port ``before``, or another one from ``first`` on.
+
+    A server of before that is just ending has some seconds to release its port. Its connections,
+    which the system remembers for a minute, do not matter.
+    """
+    for _ in range(0 if before is None else round(RELEASE_S / POLL_S)):
+        reserved = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            reserved.bind((HOST, before))
+        except OSError:
+            reserved.close()
+            time.sleep(POLL_S)
+            continue
+        return reserved
+    return reserve_port(first)
 
 
 def port_of(reserved: socket.socket) -> int:

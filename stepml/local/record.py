@@ -70,6 +70,24 @@ def remove_record() -> None:
     _path().unlink(missing_ok=True)
 
 
+def write_kept_in(directory: Path | None) -> None:
+    """Remember where the server that was started last has its data, also after its end."""
+    path = state_directory() / "kept_in"
+    if directory is None:
+        path.unlink(missing_ok=True)
+        return
+    with located(path):
+        path.write_text(str(directory), encoding="utf-8")
+
+
+def kept_in() -> Path | None:
+    """Return where the server that was started last has its data; None: they were in memory."""
+    try:
+        return Path((state_directory() / "kept_in").read_text(encoding="utf-8"))
+    except OSError:
+        return None
+
+
 def _path() -> Path:
     return state_directory() / "local.json"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from stepml.local.cache_server import CacheStatus
 from stepml.local.launching import log_path
-from stepml.local.record import ServerRecord, read_record
+from stepml.local.record import ServerRecord, kept_in, read_record
 from stepml.local_identity import (
     DEFAULT_PORT,
     HOST,
@@ -115,6 +116,8 @@ def require() -> LocalStatus:
     other = listener(record.port)
     if other is None:
         option = "" if record.port == DEFAULT_PORT else f" --port {record.port}"
+        directory = kept_in()
+        option += "" if directory is None else f" --keep {shlex.quote(str(directory))}"
         raise NotRunningError(
             f"the local AWS is not running; start it with: stepml local up{option}"
         )

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -129,14 +129,22 @@ def eventually(
 
 @contextmanager
 def running_aws(
-    state: Path, *, concurrency: int = 50, path: str | None = None
+    state: Path,
+    *,
+    concurrency: int = 50,
+    path: str | None = None,
+    more: Sequence[str] = (),
 ) -> Iterator[RunningAws]:
-    """Run a local AWS in a process of its own, with another PATH if given, until the block ends."""
+    """Run a local AWS in a process of its own until the block ends.
+
+    It may have another PATH, and ``more`` arguments.
+    """
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "stepml.local", "--port=0", "--with-parent"),
             f"--concurrency={concurrency}",
             f"--requests={state / REQUESTS}",
+            *more,
         ],
         env={
             **os.environ,

@@ -7,7 +7,7 @@ import datetime
 import hashlib
 import json
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 from moto.stepfunctions.parser.api import ExecutionStatus, HistoryEventType
 from moto.stepfunctions.parser.asl.eval.event.event_manager import EventHistoryContext
@@ -77,7 +77,7 @@ class ExecutionJournal(Journal):
 class KeptExecution(Execution):
     """An execution of an earlier run, whose history is read when somebody asks for it."""
 
-    store: Store
+    store: ClassVar[Store]
     _worker: Any = None
 
     @property
@@ -102,7 +102,7 @@ class KeptExecutions(Shelf):
 
     def __init__(self, store: Store) -> None:
         super().__init__()
-        self._store = store
+        self._store = KeptExecution.store = store
         self._journal = ExecutionJournal(store)
         self.interrupted: list[Any] = []  # those that ran when the local AWS ended
         orphans = "arn NOT IN (SELECT arn FROM executions)"
@@ -133,7 +133,7 @@ class KeptExecutions(Shelf):
             if _is_expired(document):
                 self._forget([arn])
             elif arn not in present:
-                execution = _restored(self._store, owner, arn, document, definition)
+                execution = _restored(owner, arn, document, definition)
                 owner.executions.append(execution)
                 if execution.exec_status == ExecutionStatus.RUNNING:
                     self._interrupt(execution)
@@ -197,9 +197,7 @@ def _is_expired(document: dict[str, Any]) -> bool:
     return ended is not None and ended.timestamp() < time.time() - KEPT_S
 
 
-def _restored(
-    store: Store, machine: Any, arn: str, document: dict[str, Any], definition: str
-) -> Any:
+def _restored(machine: Any, arn: str, document: dict[str, Any], definition: str) -> Any:
     """Return an execution with the status that it had, of the machine as it was at its start."""
     snapshot = copy.copy(machine)
     snapshot.executions = []
@@ -218,7 +216,6 @@ def _restored(
         activity_store={},
         input_data=document["execution_input"],
     )
-    execution.store = store
     for field in _FIELDS[6:]:
         setattr(execution, field, document[field])
     execution.stop_date = _moment(document["stop_date"])

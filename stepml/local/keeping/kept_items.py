@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 from typing import Any
@@ -15,6 +16,7 @@ from stepml.local.keeping.store import Store
 
 _SAVE = "INSERT OR REPLACE INTO items VALUES(?, ?, ?)"
 _DELETE = "DELETE FROM items WHERE owner = ? AND key = ?"
+_BYTES = "\0bytes"  # the only name in an object that stands for bytes
 Key = tuple[Any, Any]  # hash and range, if there is one
 
 
@@ -49,7 +51,7 @@ class KeptItems(Shelf):
     def attach(self, name: str, owner: Any) -> None:
         """Put the kept items into a table, unless it has newer ones."""
         for (doc,) in self._store.rows("SELECT doc FROM items WHERE owner = ?", (name,)):
-            attributes = json.loads(doc)
+            attributes = _read(doc)
             hash_key = DynamoType(attributes[owner.hash_key_attr])
             range_name = owner.range_key_attr
             range_key = DynamoType(attributes[range_name]) if range_name else None
@@ -87,10 +89,29 @@ class KeptItems(Shelf):
     ) -> tuple[str, tuple[str, ...]]:
         table = tables.get(name)
         item = None if table is None else _stored(table, key)
-        written = json.dumps([each and each.to_json() for each in key])
+        written = _written([each and {each.type: each.value} for each in key])
         if item is None:
             return _DELETE, (name, written)
-        return _SAVE, (name, written, json.dumps(item.to_json()["Attributes"]))
+        return _SAVE, (name, written, _written(item.attrs))
+
+
+def _written(value: Any) -> str:
+    return json.dumps(value, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value of moto as one that JSON has."""
+    if isinstance(value, bytes):
+        return {_BYTES: base64.b64encode(value).decode()}
+    if isinstance(value, DynamoType):
+        return {value.type: value.value}
+    raise TypeError(f"no value of DynamoDB: {value!r}")
+
+
+def _read(text: str) -> Any:
+    return json.loads(
+        text, object_hook=lambda read: base64.b64decode(read[_BYTES]) if _BYTES in read else read
+    )
 
 
 def _stored(table: Any, key: Key) -> Any:

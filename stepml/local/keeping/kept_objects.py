@@ -7,7 +7,7 @@ import inspect
 import json
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from moto.s3.models import FakeDeleteMarker, FakeKey, S3Backend, s3_backends
 
@@ -32,8 +32,14 @@ _DELETE = "DELETE FROM objects WHERE bucket = ? AND name = ?"
 class KeptKey(FakeKey):
     """An object of an earlier run, whose value is read when somebody asks for it."""
 
-    store: Store
+    store: ClassVar[Store]
     kept: str  # the name of the file
+
+    def __deepcopy__(self, memo: Any) -> KeptKey:
+        """Return a copy for moto's lists, without reading the value."""
+        copied: KeptKey = object.__new__(KeptKey)
+        copied.__dict__.update(self.__dict__)
+        return copied
 
     @property
     def stored(self) -> bytes:
@@ -57,7 +63,7 @@ class KeptObjects(Shelf):
 
     def __init__(self, store: Store) -> None:
         super().__init__()
-        self._store = store
+        self._store = KeptKey.store = store
         self._writing = threading.Lock()
         self._touched = threading.local()
         names = [name for (name,) in store.rows("SELECT value FROM objects WHERE value != ''")]
@@ -156,7 +162,7 @@ class KeptObjects(Shelf):
         key._metadata.clear()
         key._metadata.update(doc["metadata"])
         if value:
-            key.store, key.kept = self._store, value
+            key.kept = value
             key.__dict__["stored"] = None
         return key
 

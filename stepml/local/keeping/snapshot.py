@@ -30,8 +30,6 @@ from moto.s3.models import FakeBucket, MultipartDict, s3_backends
 from moto.s3.utils import _VersionedKeyStore
 from moto.stepfunctions.models import StateMachineInstance
 
-from stepml import __version__
-
 logger = logging.getLogger(__name__)
 
 FILE = "resources.pickle"
@@ -96,8 +94,8 @@ class Snapshot:
 
 def _stamp() -> bytes:
     """Return the versions of everything whose objects the file has."""
-    versions = {name: version(name) for name in ("moto", "boto3")}
-    document = {"stepml": __version__, "python": platform.python_version(), **versions}
+    versions = {name: version(name) for name in ("stepml", "moto", "boto3")}
+    document = {"python": platform.python_version(), **versions}
     return json.dumps(document).encode()
 
 

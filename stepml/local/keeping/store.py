@@ -11,7 +11,6 @@ import sqlite3
 import threading
 import uuid
 from collections.abc import Iterable, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import IO, Any
 
@@ -60,10 +59,14 @@ class Store:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._lock_file = _locked(directory)
+        try:
+            self._database = _opened(directory / DATABASE)
+        except KeepError:
+            self._lock_file.close()
+            raise
         self._values = directory / VALUES
         self._values.mkdir(exist_ok=True)
-        self._values_bytes = 0
-        self._database = _opened(directory / DATABASE)
+        self._values_bytes = sum(map(_size, self._values.glob("*/*")))
         self._using = threading.Lock()  # the connection, which threads take in turns
         self._adding = threading.Lock()
         self._waiting: list[tuple[str, Sequence[Any]]] = []
@@ -127,12 +130,7 @@ class Store:
     def remove_all_values_but(self, names: Iterable[str]) -> None:
         """Delete files that a killed local AWS has left without a reference."""
         used = set(names)
-        self._values_bytes = 0
-        for path in self._values.glob("*/*"):
-            if path.name in used:
-                self._values_bytes += _size(path)
-            else:
-                path.unlink(missing_ok=True)
+        self.remove_values(path.name for path in self._values.glob("*/*") if path.name not in used)
 
     def size_bytes(self) -> int:
         """Return the bytes of all files."""
@@ -141,6 +139,8 @@ class Store:
 
     def close(self) -> None:
         """Write what waits, and release the directory."""
+        if self._is_closed.is_set():
+            return
         self._is_closed.set()
         self._writer.join()
         self.commit()
@@ -195,19 +195,25 @@ def _locked(directory: Path) -> IO[bytes]:
 
 
 def _opened(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
     try:
-        database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        [(found,)] = database.execute("PRAGMA user_version")
-        if found == 0:
-            database.execute("PRAGMA journal_mode = WAL")
-            database.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {FORMAT}; COMMIT;")
-        database.execute("PRAGMA synchronous = NORMAL")
+        _prepare(database)
     except sqlite3.Error as error:
+        database.close()
         raise KeepError(f"{path} cannot be opened: {error}") from error
-    if found not in (0, FORMAT):
-        with closing(database):
-            raise KeepError(
-                f"{path.parent} was written by another StepML, in format {found}; "
-                f"this one reads format {FORMAT}"
-            )
+    except KeepError as error:
+        database.close()
+        raise KeepError(f"{path.parent} {error}") from error
     return database
+
+
+def _prepare(database: sqlite3.Connection) -> None:
+    [(found,)] = database.execute("PRAGMA user_version")
+    if found not in (0, FORMAT):
+        raise KeepError(
+            f"was written by another StepML, in format {found}; this one reads format {FORMAT}"
+        )
+    if found == 0:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {FORMAT}; COMMIT;")
+    database.execute("PRAGMA synchronous = NORMAL")

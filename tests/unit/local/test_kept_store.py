@@ -1,0 +1,116 @@
+"""The directory of a local AWS that lasts."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stepml.local.keeping.store import DATABASE, FORMAT, KeepError, Store, require_usable
+
+SAVE = "INSERT OR REPLACE INTO items VALUES(?, ?, ?)"
+ALL = "SELECT key, doc FROM items ORDER BY key"
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from stepml.local.keeping.store import Store
+store = Store(Path(sys.argv[1]))
+for number in range(100):
+    store.write(("INSERT INTO items VALUES(?, ?, ?)", ("t", f"{number:03}", "{}")))
+print(store.add_value(b"x" * 1000), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "deep" / "kept"
+
+
+@pytest.fixture
+def store(directory: Path) -> Iterator[Store]:
+    opened = Store(directory)
+    yield opened
+    opened.close()
+
+
+def test_what_is_written_is_there_again_in_order(directory: Path, store: Store) -> None:
+    store.later((SAVE, ("t", "a", "1")), (SAVE, ("t", "b", "1")))
+    store.write((SAVE, ("t", "a", "2")))
+    value = store.add_value(b"large")
+    store.later((SAVE, ("t", "c", value)))
+    store.close()
+
+    again = Store(directory)
+    assert again.rows(ALL) == [("a", "2"), ("b", "1"), ("c", value)]
+    assert again.value(value) == b"large"
+    again.close()
+
+
+def test_every_commit_survives_a_kill(directory: Path) -> None:
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, str(directory)], capture_output=True, text=True, check=False
+    )
+    assert killed.returncode < 0, killed.stderr
+    store = Store(directory)
+    assert store.rows("SELECT count(*) FROM items") == [(100,)]
+    value = killed.stdout.strip()
+    assert store.value(value) == b"x" * 1000
+    before = store.size_bytes()
+    store.remove_all_values_but([])  # nothing refers to it
+    with pytest.raises(FileNotFoundError):
+        store.value(value)
+    assert store.size_bytes() < before
+    store.close()
+
+
+def test_a_transaction_that_fails_leaves_nothing_and_is_tried_again(store: Store) -> None:
+    with pytest.raises(sqlite3.Error):
+        store.write((SAVE, ("t", "a", "1")), ("INSERT INTO absent VALUES(1)", ()))
+    with pytest.raises(sqlite3.Error):
+        store.rows(ALL)
+    store._database.execute("CREATE TABLE absent(number)")
+    assert store.rows(ALL) == [("a", "1")]
+
+
+def test_one_local_aws_uses_a_directory(directory: Path, store: Store) -> None:
+    for use in (Store, require_usable):
+        with pytest.raises(KeepError, match=r"kept is used by another local AWS, which is run"):
+            use(directory)
+    store.close()
+    require_usable(directory)
+    Store(directory).close()
+
+
+def test_files_of_something_else_stay(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("…")
+    with pytest.raises(KeepError, match="has files that are not those of a local AWS"):
+        Store(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_another_format_is_refused(directory: Path) -> None:
+    Store(directory).close()
+    with sqlite3.connect(directory / DATABASE) as database:
+        database.execute(f"PRAGMA user_version = {FORMAT + 1}")
+    database.close()
+    with pytest.raises(KeepError, match=f"in format {FORMAT + 1}; this one reads format {FORMAT}"):
+        require_usable(directory)
+
+
+def test_a_file_that_is_no_database_is_named(directory: Path) -> None:
+    directory.mkdir(parents=True)
+    (directory / DATABASE).write_bytes(b"not a database" * 100)
+    with pytest.raises(KeepError, match=rf"{DATABASE} cannot be opened"):
+        Store(directory)
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(KeepError, match="file/kept: Not a directory"):
+        Store(tmp_path / "file" / "kept")
