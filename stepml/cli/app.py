@@ -29,14 +29,14 @@ from stepml.cli import (
 from stepml.cli import report as reporting
 from stepml.cli import run as running
 from stepml.cli.errors import BAD_INPUT, CLOSED_PIPE
+from stepml.cli.help_texts import HELP_NAMES
 from stepml.cli.root import RootGroup, report
 from stepml.cli.streams import OutputLostError, discard
 
 app = typer.Typer(
     cls=RootGroup,
     no_args_is_help=True,
-    add_completion=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": HELP_NAMES},
     pretty_exceptions_show_locals=False,
     rich_markup_mode="rich",
     epilog="Example: stepml run examples/covertype_logistic.json --local",

@@ -51,7 +51,7 @@ def check(
         typer.Option(
             "--data",
             metavar="PATH",
-            help="Check it on this file or folder, instead of data.uri, without any stack.",
+            help="Check the job on this file or folder instead of data.uri, without a stack.",
         ),
     ] = None,
     code: Annotated[

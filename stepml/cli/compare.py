@@ -13,6 +13,7 @@ import typer
 from stepml.cli.errors import LOOKING_EXIT_CODES, BadInputError, require_packages
 from stepml.cli.model_files import whole_file
 from stepml.cli.options import (
+    RESULTS,
     AsJson,
     EndpointUrl,
     Local,
@@ -20,9 +21,9 @@ from stepml.cli.options import (
     Region,
     StackName,
     Target,
+    known_runs,
 )
 from stepml.cli.output import Output
-from stepml.cli.run import RESULTS
 from stepml.client.stack import DEFAULT_STACK
 
 if TYPE_CHECKING:
@@ -57,10 +58,14 @@ def compare(
             metavar="RUN",
             help="Names or ARNs of jobs, latest, or directories of results such as runs/NAME; "
             "speed-ups refer to the first.",
+            autocompletion=known_runs,
         ),
     ],
     by: Annotated[
-        Effort, typer.Option("--by", help="Compare the course of training by this.")
+        Effort,
+        typer.Option(
+            "--by", metavar="EFFORT", help="Show the course of training by epoch, second or dollar."
+        ),
     ] = Effort.EPOCH,
     csv: Annotated[
         bool, typer.Option("--csv", help="Write CSV: a row for each epoch of each run.")

@@ -56,12 +56,15 @@ stored_data.add_to(app)
     "reached.\n\nExample: stepml data get covertype --local"
 )
 def get(
-    name: Annotated[DatasetName, typer.Argument(help="The data set.")],
+    name: Annotated[
+        DatasetName, typer.Argument(metavar="NAME", help=f"One of {', '.join(DatasetName)}.")
+    ],
     upload: Annotated[
         bool | None,
         typer.Option(
             "--upload/--no-upload",
-            help="Copy it to the stack's bucket. Default: if --local or an endpoint is given.",
+            help="Copy the data to the stack's bucket. Default: if --local or an endpoint is "
+            "given.",
             show_default=False,
         ),
     ] = None,

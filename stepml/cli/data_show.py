@@ -52,7 +52,7 @@ def show(
         Format | None,
         typer.Option(
             metavar="FORMAT",
-            help=f"{listed(tuple(FORMATS))}. Default: by the ending of the name.",
+            help=f"Format of the data: {listed(tuple(FORMATS))}. Default: by the name's ending.",
         ),
     ] = None,
     header: Annotated[
@@ -67,7 +67,9 @@ def show(
             help="Another field of a job's data, such as decimal=, or missing=zero.",
         ),
     ] = None,
-    rows: Annotated[int, typer.Option(min=0, max=100, help="First rows to show.")] = 5,
+    rows: Annotated[
+        int, typer.Option(min=0, max=100, metavar="N", help="Show the first N rows.")
+    ] = 5,
     local: Local = False,
     endpoint_url: EndpointUrl = None,
     profile: Profile = None,

@@ -66,11 +66,13 @@ def deploy(
     yes: Yes = False,
     data_bucket: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Another bucket from which jobs may read data."),
+        typer.Option(metavar="NAME", help="Let jobs read data from another bucket."),
     ] = None,
     executor_memory: Annotated[
         int | None,
-        typer.Option(metavar="MB", help="Memory of each function that trains, 512 to 10240."),
+        typer.Option(
+            metavar="MB", help="Give each function that trains so much memory, 512 to 10240 MB."
+        ),
     ] = None,
     arm64: Annotated[
         bool | None,
@@ -78,12 +80,15 @@ def deploy(
     ] = None,
     parameter: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="A parameter of a template; may be repeated."),
+        typer.Option(metavar="NAME=VALUE", help="Set a parameter of a template; may be repeated."),
     ] = None,
     tag: Annotated[
         list[str] | None,
         typer.Option(
-            "--tag", "--tags", metavar="NAME=VALUE", help="Tags of everything, between commas."
+            "--tag",
+            "--tags",
+            metavar="NAME=VALUE",
+            help="Tag every resource; several tags are separated by commas.",
         ),
     ] = None,
     smoke: Annotated[

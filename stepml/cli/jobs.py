@@ -18,6 +18,7 @@ from stepml.cli.options import (
     Region,
     StackName,
     Target,
+    known_runs,
 )
 from stepml.cli.output import Output
 from stepml.client.errors import ExecutionNotFoundError
@@ -51,9 +52,14 @@ def jobs(
     context: typer.Context,
     status: Annotated[
         Status | None,
-        typer.Option(case_sensitive=False, help="Only jobs with this status.", show_default=False),
+        typer.Option(
+            case_sensitive=False,
+            metavar="STATUS",
+            help=f"Only jobs that are {', '.join(Status).lower()}.",
+            show_default=False,
+        ),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, metavar="N", help="The newest N jobs.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="Only the newest N jobs.")] = 20,
     local: Local = False,
     endpoint_url: EndpointUrl = None,
     profile: Profile = None,
@@ -86,7 +92,11 @@ def jobs(
 def rm(
     names: Annotated[
         list[str],
-        typer.Argument(metavar="RUN", help="The jobs' names or ARNs; latest is the newest job."),
+        typer.Argument(
+            metavar="RUN",
+            help="The jobs' names or ARNs; latest is the newest job.",
+            autocompletion=known_runs,
+        ),
     ],
     yes: Yes = False,
     local: Local = False,

@@ -53,11 +53,16 @@ def local() -> None:
 def up(
     port: Annotated[
         int | None,
-        typer.Option(min=1, max=65535, metavar="PORT", help="Port of 127.0.0.1. Default: 4566."),
+        typer.Option(
+            min=1,
+            max=65535,
+            metavar="PORT",
+            help="Listen on this port of 127.0.0.1. Default: 4566.",
+        ),
     ] = None,
     concurrency: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Functions that may run at once. Default: 1000."),
+        typer.Option(min=1, metavar="N", help="Let N functions run at once. Default: 1000."),
     ] = None,
     data_bucket: Annotated[
         str,

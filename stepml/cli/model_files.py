@@ -20,9 +20,8 @@ import typer
 
 from stepml.cli.errors import BadInputError, LocalMachineError
 from stepml.cli.machine import is_full, reason_of
-from stepml.cli.options import Target
+from stepml.cli.options import RESULTS, Target
 from stepml.cli.output import Output
-from stepml.cli.run import RESULTS
 from stepml.client.errors import AccessError
 from stepml.client.execution import SUCCEEDED
 from stepml.job.errors import StepMLError

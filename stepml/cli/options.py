@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ import typer
 from stepml.cli.endpoints import checked_endpoint
 from stepml.cli.errors import BadInputError, local_aws_errors
 from stepml.client.stack import DEFAULT_STACK
+from stepml.job.names import LATEST
 
 if TYPE_CHECKING:
     from stepml.client import Client, Connection
@@ -18,8 +20,21 @@ if TYPE_CHECKING:
 WHERE = "Where"
 ENDPOINT_VARIABLE = "AWS_ENDPOINT_URL"
 LOCAL_VARIABLE = "STEPML_LOCAL"
+RESULTS = Path("runs")  # directories of downloaded results
 
-NoLabel = Annotated[bool, typer.Option("--no-label", help="All columns are features.")]
+
+def known_runs(incomplete: str) -> list[str]:
+    """Return the names of runs that begin like this, for shells: no service is asked."""
+    try:
+        found = sorted(each.name for each in RESULTS.iterdir() if each.is_dir())
+    except OSError:
+        found = []
+    return [name for name in (LATEST, *reversed(found)) if name.startswith(incomplete)]
+
+
+NoLabel = Annotated[
+    bool, typer.Option("--no-label", help="Take all columns as features, and none as the label.")
+]
 Local = Annotated[
     bool,
     typer.Option(
@@ -57,7 +72,11 @@ StackName = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
 ExecutionName = Annotated[
     str,
-    typer.Argument(metavar="RUN", help="The job's name or ARN; latest is the newest job."),
+    typer.Argument(
+        metavar="RUN",
+        help="The job's name or ARN; latest is the newest job.",
+        autocompletion=known_runs,
+    ),
 ]
 
 

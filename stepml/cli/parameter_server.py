@@ -73,7 +73,9 @@ def up(context: typer.Context) -> None:
     "Exit codes: 0 it answers, 2 bad input, 3 it does not.\n\nExample: stepml server status --local"
 )
 def status(
-    url: Annotated[str | None, typer.Argument(metavar="[URL]", show_default=False)] = None,
+    url: Annotated[
+        str | None, typer.Argument(metavar="URL", help="The server's address.", show_default=False)
+    ] = None,
     local: Local = False,
     as_json: AsJson = False,
 ) -> None:
@@ -114,7 +116,12 @@ def secret(
         list[str],
         typer.Option(metavar="NAME-OR-IP", help="The server's address; may be repeated."),
     ],
-    days: Annotated[int, typer.Option(min=1, max=36_500, help="Validity, in days.")] = 3650,
+    days: Annotated[
+        int,
+        typer.Option(
+            min=1, max=36_500, metavar="N", help="Days for which the certificate is valid."
+        ),
+    ] = 3650,
 ) -> None:
     """Print a new token, certificate and key for a parameter server, as JSON.
 

@@ -59,13 +59,16 @@ def predict(
         Format | None,
         typer.Option(
             metavar="FORMAT",
-            help=f"{listed(tuple(FORMATS))}. Default: from the ending, else the job's.",
+            help=f"Format of the data: {listed(tuple(FORMATS))}. Default: by the name's ending, "
+            "else the job's.",
         ),
     ] = None,
     header: Annotated[
         bool | None,
         typer.Option(
-            "--header/--no-header", help="csv, tsv: whether line 1 is a header.", show_default=False
+            "--header/--no-header",
+            help="Whether line 1 of csv and tsv is a header.",
+            show_default=False,
         ),
     ] = None,
     label: Annotated[
@@ -78,7 +81,8 @@ def predict(
         typer.Option(
             "--set",
             metavar="FIELD=VALUE",
-            help="Another field of a job's data that says how text is written, such as decimal=,",
+            help="Another field of a job's data that says how text is written, such as decimal=, "
+            "for decimal commas.",
         ),
     ] = None,
     keep: Annotated[
@@ -92,13 +96,18 @@ def predict(
     code: Code = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="Write here; default, or -: stdout."),
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="Write the predictions to this file. Default, and -: stdout.",
+        ),
     ] = None,
     out_format: Annotated[
         OutFormat | None,
         typer.Option(
             "--out-format",
-            help="csv, jsonl or parquet. Default: from the ending of --out, else csv.",
+            help="Format of the predictions: csv, jsonl or parquet. Default: by the ending of "
+            "--out, else csv.",
             metavar="FORMAT",
         ),
     ] = None,

@@ -9,6 +9,7 @@ import typer
 from stepml.cli.errors import EXIT_CODES, LOOKING_EXIT_CODES
 from stepml.cli.event_lines import started_event
 from stepml.cli.options import (
+    RESULTS,
     AsJson,
     EndpointUrl,
     ExecutionName,
@@ -19,7 +20,7 @@ from stepml.cli.options import (
     Target,
 )
 from stepml.cli.output import Output
-from stepml.cli.run import RESULTS, Out, Strict, check_directory, follow_to_end
+from stepml.cli.run import Out, Strict, check_directory, follow_to_end
 from stepml.client.stack import DEFAULT_STACK
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def retry(
         str | None, typer.Option(metavar="NAME", help="Start a new execution with this name.")
     ] = None,
     strict: Strict = False,
-    detach: Annotated[bool, typer.Option("--detach", help="Start it and return.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Start the job and return.")] = False,
     out: Out = RESULTS,
     local: Local = False,
     endpoint_url: EndpointUrl = None,

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from stepml.cli.errors import BAD_INPUT, CLOSED_PIPE, INTERRUPTED, NO_SERVICE, exit_code
+from stepml.cli.help_texts import tidy
 from stepml.cli.machine import as_stepml_error
 from stepml.cli.output import Output
 from stepml.cli.streams import OutputLostError, discard
@@ -33,6 +34,7 @@ class RootGroup(TyperGroup):
 
     def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> Any:
         _widen()
+        tidy(self)
         with _exit_codes("--json" in args):
             return super().make_context(info_name, args, *rest, **extra)
 

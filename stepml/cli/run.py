@@ -16,6 +16,7 @@ from stepml.cli.errors import EXIT_CODES, BadInputError
 from stepml.cli.event_lines import started_event
 from stepml.cli.job_input import JobFile, Settings, file_of, is_stream, job_given
 from stepml.cli.options import (
+    RESULTS,
     AsJson,
     EndpointUrl,
     ExecutionName,
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from stepml.job.spec import JobSpec
 
 MAX_WORKERS_PER_CORE = 16  # on this machine; above it, their starts dominate a job
-RESULTS = Path("runs")
 
 Strict = Annotated[bool, typer.Option("--strict", help="End with an error if there are warnings.")]
 Out = Annotated[
@@ -60,7 +60,9 @@ def run(
     settings: Settings = None,
     name: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="The run's name; default: the file's and the time."),
+        typer.Option(
+            metavar="NAME", help="Name of the run. Default: the job file's name and the time."
+        ),
     ] = None,
     code: Annotated[
         Path | None,
@@ -80,7 +82,7 @@ def run(
         ),
     ] = None,
     strict: Strict = False,
-    detach: Annotated[bool, typer.Option("--detach", help="Start it and return.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Start the job and return.")] = False,
     out: Out = RESULTS,
     local: Local = False,
     endpoint_url: EndpointUrl = None,

@@ -290,7 +290,7 @@ def test_a_data_set_that_does_not_exist_is_named_among_the_others() -> None:
     result = CliRunner().invoke(app, ["data", "get", "mnist"], env={"COLUMNS": "200"})
 
     assert result.exit_code == 2
-    assert "Invalid value for 'name': 'mnist' is not one of 'covertype'" in result.stderr
+    assert "Invalid value for 'NAME': 'mnist' is not one of 'covertype'" in result.stderr
 
 
 @pytest.mark.parametrize(
