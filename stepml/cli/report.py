@@ -10,6 +10,7 @@ import typer
 from stepml.cli.errors import LOOKING_EXIT_CODES, LocalMachineError
 from stepml.cli.machine import reason_of
 from stepml.cli.options import (
+    RESULTS,
     AsJson,
     EndpointUrl,
     Local,
@@ -17,6 +18,7 @@ from stepml.cli.options import (
     Region,
     StackName,
     Target,
+    known_runs,
 )
 from stepml.cli.output import Output
 from stepml.client.errors import AccessError, ReportUnreadableError
@@ -25,8 +27,6 @@ from stepml.client.stack import DEFAULT_STACK
 if TYPE_CHECKING:
     from stepml.client import Client, Execution
     from stepml.job.reports import JobReport
-
-RESULTS = Path("runs")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -42,6 +42,7 @@ def report(
         typer.Argument(
             metavar="RUN",
             help="The job's name or ARN, the directory of its results, or latest: the newest job.",
+            autocompletion=known_runs,
         ),
     ],
     out: Annotated[
