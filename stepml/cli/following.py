@@ -21,7 +21,7 @@ from stepml.client.errors import (
     LocalAwsEndedError,
     ReportUnreadableError,
 )
-from stepml.job.errors import DoubtfulResultError, InvalidNetworkError
+from stepml.job.errors import DoubtfulResultError, InvalidNetworkError, JobIdTakenError
 
 # What to do about bad rows, by the messages about them; the last one fits all others.
 _ROW_HINTS = (
@@ -170,9 +170,12 @@ def next_steps(failure: Failure, name: str, flags: str) -> list[str]:
     retry, anew = f"stepml retry {name}{flags}", f"stepml run JOB.json{code} --name OTHER{flags}"
     if failure.way_out:
         return [f"{failure.way_out}: {retry}", f"or, after correcting the job: {anew}"]
+    if failure.error == JobIdTakenError.__name__:
+        return [f"under another name: {anew}"]
     if failure.needs_change:
+        check = [f"for every mistake at once: stepml check JOB.json{flags}"]
         cause = " or its code" if is_of_code else "" if failure.is_final else " or its data"
-        return [f"after correcting the job{cause}: {anew}"]
+        return [*check * failure.is_checkable, f"after correcting the job{cause}: {anew}"]
     return [f"resume it:    {retry}"]
 
 

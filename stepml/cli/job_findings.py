@@ -29,6 +29,8 @@ from stepml.job.salvage import salvaged
 from stepml.job.spec import JobSpec
 from stepml.ml.job_trial import try_job
 
+_NO_BUCKET, _FORBIDDEN = "data.uri: there is no bucket", "data.uri: the functions may not read"
+
 
 @dataclass(slots=True)
 class JobFindings:
@@ -151,6 +153,8 @@ def _check_there(found: JobFindings, spec: JobSpec, target: Target, *, is_code_h
     named = msgspec.structs.replace(whole, code=None) if is_code_here else whole
     found.add(list(unreadable(named, stack, lambda name: BucketObjects(client.connection, name))))
     _try(found, whole, _bucket_place(client, whole.data.uri, stack), concurrency_of(stack))
+    if any(each.startswith(_NO_BUCKET) for each in found.mistakes):  # so nobody may read there
+        found.mistakes = [each for each in found.mistakes if not each.startswith(_FORBIDDEN)]
     found.mistakes = [_with_hint(each, spec.data.uri) for each in found.mistakes]
 
 

@@ -14,6 +14,7 @@ from stepml.job.errors import InvalidJobError, KeyNotFoundError, StorageDeniedEr
 from stepml.job.function_kinds import FUNCTION_KINDS, refuse_missing_functions
 from stepml.job.places import bucket_and_key
 from stepml.job.spec import JobSpec
+from stepml.job.suggestions import did_you_mean
 from stepml.ml.algorithms import build_algorithm
 from stepml.ml.data.objects import ObjectInfo
 
@@ -74,8 +75,9 @@ def _forbidden(field: str, uri: str, stack: Stack) -> list[str]:
     bucket = bucket_and_key(uri)[0]
     if bucket in (stack.bucket, stack.parameters.get("DataBucketName")):
         return []
+    hint = did_you_mean(bucket, [stack.bucket])
     return [
-        f"{field}: the functions may not read {uri}; a bucket other than the stack's own, "
+        f"{field}: the functions may not read {uri}{hint}; a bucket other than the stack's own, "
         f"{stack.bucket}, is named by the parameter DataBucketName of the stack"
     ]
 

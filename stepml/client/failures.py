@@ -80,6 +80,11 @@ class Failure:
         return self.is_final or self.error in _OF_THE_DATA | _OF_THE_NUMBERS
 
     @property
+    def is_checkable(self) -> bool:
+        """Whether `stepml check` names the error, and others beside it; it reads few rows."""
+        return self.error in _OF_THE_DATA - {"BadRowError"} | {"InvalidJobError"}
+
+    @property
     def way_out(self) -> str:
         """The change outside the job after which it can be resumed, or "" if there is none.
 

@@ -143,7 +143,9 @@ def look_for_objects(
             "have any name"
         )
     if not found.objects:
-        hint = _hint_at_keys(source, path) or _hint_to_upload(uri, own_bucket)
+        hint = (
+            _hint_at_folder(path) or _hint_at_keys(source, path) or _hint_to_upload(uri, own_bucket)
+        )
         raise DataNotFoundError(f"{field}: nothing lies at {uri}{hint}")
     return found
 
@@ -193,6 +195,14 @@ def _without(objects: list[DataObject], held_out: list[DataObject], data: Data) 
 
 def _uri_of(data: Data, path: str) -> str:
     return absolute(path, bucket_and_key(data.uri)[0])
+
+
+def _hint_at_folder(path: str) -> str:
+    """Return a hint at the folder of a pattern, which a key with such characters hardly is."""
+    if set(path).isdisjoint("*?"):
+        return ""
+    folder = path.partition("*")[0].partition("?")[0].rpartition("/")[0]
+    return f" (no pattern, but a prefix: {folder}/ is all objects below it)"
 
 
 def _hint_at_keys(source: ObjectCatalogue, path: str) -> str:

@@ -502,17 +502,19 @@ def test_a_hint_names_a_field_that_helps(error: str, message: str, hint: str) ->
 
 
 CORRECTION = "after correcting the job{}: stepml run JOB.json --name OTHER --local"
+CHECK = "for every mistake at once: stepml check JOB.json --local"
+OTHER_NAME = "under another name: stepml run JOB.json --name OTHER --local"
 RETRY = "{} stepml retry x --local"
 
 
 @pytest.mark.parametrize(
     ("lines", "errors"),
     [
-        ([CORRECTION.format("")], ["InvalidJobError", "JobIdTakenError", "ModelTooLargeError"]),
-        (
-            [CORRECTION.format(" or its data")],
-            ["BadLabelError", "EmptyDataError", "TrainingDivergedError", "CompressionError"],
-        ),
+        ([CORRECTION.format("")], ["ModelTooLargeError"]),
+        ([CHECK, CORRECTION.format("")], ["InvalidJobError"]),
+        ([OTHER_NAME], ["JobIdTakenError"]),
+        ([CHECK, CORRECTION.format(" or its data")], ["BadLabelError", "EmptyDataError"]),
+        ([CORRECTION.format(" or its data")], ["TrainingDivergedError", "CompressionError"]),
         (
             [CORRECTION.format(" or its code").replace("JOB.json", "JOB.json --code PATH")],
             ["InvalidNetworkError"],

@@ -215,6 +215,7 @@ def test_letters_with_accents_may_be_written_in_two_ways() -> None:
         ("s3://data/sett/", "(did you mean 'set/'?)"),
         ("s3://data/set/part1.csv", "(did you mean 'set/part-1.csv'?)"),
         ("s3://data/something/else", "something/else"),
+        ("s3://data/set/*.csv", "(no pattern, but a prefix: set/ is all objects below it)"),
     ],
 )
 def test_a_wrong_key_is_told_the_nearest_one(uri: str, hint: str) -> None:
