@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any, TypeVar, cast
@@ -77,8 +76,10 @@ class TimedStorage(Wrapper):
                 yield found
 
     def _request(self, call: Callable[[], T]) -> T:
-        began = time.perf_counter()
-        with timed("transfer"):
+        with timed("transfer") as block:
+            before_s = 0.0 if block.stopwatch is None else block.stopwatch.seconds("transfer")
             result = call()
-        self._round_trip_s = min(self._round_trip_s, time.perf_counter() - began)
+        if block.stopwatch is not None:
+            seconds = block.stopwatch.seconds("transfer") - before_s
+            self._round_trip_s = min(self._round_trip_s, seconds)
         return result

@@ -18,7 +18,7 @@ _HALVES = struct.Struct(">12e")  # start, init, parts, and two shares of the cos
 _MOST_HALF = 65504.0
 _MOST_CALLS = 255
 _COUNT_BYTES, _COUNT_BITS = 3, 19  # and 5 bits for a power of two
-_SECONDS_DIGITS, _USD_DIGITS = 4, 8
+_SECONDS_DIGITS, _USD_DIGITS = 5, 8
 
 
 def pack_times(times: FunctionTimes, channel: str) -> str:

@@ -31,6 +31,7 @@ from stepml.job.parse import parse_job
 from stepml.job.reports import EpochReport, JobReport
 from stepml.job.tasks import (
     AssembleTask,
+    CostOfChunk,
     EvaluationTask,
     ExecutorResult,
     ExecutorTask,
@@ -145,21 +146,27 @@ class Job:
         with ThreadPoolExecutor(len(ranks)) as threads:
             return list(threads.map(lambda rank: self.execute(epoch, rank, remaining), ranks))
 
-    def reduce(self, epoch: int, results: list[ExecutorResult] | None = None) -> EpochReport:
+    def reduce(
+        self,
+        epoch: int,
+        results: list[ExecutorResult] | None = None,
+        merged: Iterable[CostOfChunk] = (),
+    ) -> EpochReport:
         results = results or [ExecutorResult(rank=rank, seconds=0.5) for rank in (2, 0, 1)]
-        return reduce_epoch(ReducerTask(executors=results, **self.attempt(epoch)), self.storage)
+        task = ReducerTask(executors=results, merged=list(merged), **self.attempt(epoch))
+        return reduce_epoch(task, self.storage)
 
-    def merge(self, epoch: int, chunks: Iterable[int]) -> None:
-        for chunk in chunks:
-            merge_chunk(MergerTask(chunk=chunk, **self.attempt(epoch)), self.storage)
+    def merge(self, epoch: int, chunks: Iterable[int]) -> list[CostOfChunk]:
+        tasks = (MergerTask(chunk=chunk, **self.attempt(epoch)) for chunk in chunks)
+        return [merge_chunk(task, self.storage).merged for task in tasks]
 
     def epoch(self, number: int) -> EpochReport:
         results = self.execute_all(number)
-        self.merge(number, self._epochs().chunks)
+        merged = self.merge(number, self._epochs().chunks)
         executors = [msgspec.structs.replace(result, seconds=0.5) for result in results][::-1]
         if self.state is not None and self.state.slices:
             self.evaluate(number, executors, self.state.slices)
-        return self.reduce(number, executors)
+        return self.reduce(number, executors, merged)
 
     def evaluate(self, epoch: int, results: list[ExecutorResult], slices: list[int]) -> None:
         """Merge an epoch and evaluate it in slices."""

@@ -1,0 +1,195 @@
+"""Where the time and the money of an epoch went: all of it is somewhere, and where it belongs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import msgspec
+import pytest
+
+from lambdas import reducer
+from lambdas.environment import Deadline
+from lambdas.executor import execute
+from stepml.job import keys
+from stepml.job.packed_times import unpack_times
+from stepml.job.parts import MOST_RANKS_LISTED, FunctionTimes
+from stepml.job.reports import EpochReport
+from stepml.job.tasks import ExecutorResult, ExecutorTask, ReducerTask
+from storage.base import Buffer
+from tests.support.jobs import DurableWrapper, Job
+
+SLOW_S = 0.3
+LATENCY_S = 0.02
+# By the way of exchanging.
+JOBS: dict[str, dict[str, Any]] = {
+    "orchestrated": {"algorithm": {"name": "model_averaging", "batch_size": 20}},
+    "scattered": {
+        "algorithm": {"name": "model_averaging", "batch_size": 20},
+        "exchange": {"channel": "s3", "pattern": "reduce_scatter"},
+    },
+    "admm": {"algorithm": {"name": "admm"}},
+    "kmeans": {
+        "algorithm": {"name": "expectation_maximisation"},
+        "model": {"name": "kmeans", "n_clusters": 3},
+    },
+    "in flight": {"algorithm": {"name": "gradient_averaging", "batch_size": 20}},
+    "in flight, scattered": {
+        "algorithm": {"name": "gradient_averaging", "batch_size": 20},
+        "exchange": {"channel": "s3", "pattern": "reduce_scatter"},
+    },
+    "asynchronous": {
+        "algorithm": {"name": "gradient_averaging", "batch_size": 20},
+        "exchange": {"channel": "s3", "pattern": "async"},
+    },
+}
+
+
+class SlowShard(DurableWrapper):
+    """Needs a while to load a shard."""
+
+    def load_buffer(self, key: str) -> bytearray:
+        time.sleep(SLOW_S)
+        data: bytearray = self.inner.load_buffer(key)  # type: ignore[attr-defined]
+        return data
+
+
+class FarChannel(DurableWrapper):
+    """Needs a while for each request with exchanged values."""
+
+    def publish_many(self, values: Mapping[str, Buffer]) -> dict[str, Buffer]:
+        self._travel(values)
+        return super().publish_many(values)
+
+    def load_many(self, keys: Sequence[str]) -> dict[str, Buffer]:
+        self._travel(keys)
+        return super().load_many(keys)
+
+    def _travel(self, names: Any) -> None:
+        if any("/exchange/" in name for name in names):
+            time.sleep(LATENCY_S)
+
+
+def initialised(way: str, **more: Any) -> Job:
+    job = Job(**(JOBS[way] | more))
+    job.initialised()
+    return job
+
+
+def times_of(result: ExecutorResult, channel: str = "s3") -> FunctionTimes:
+    times = unpack_times(result.times, "rank", result.rank, result.cost_usd, channel)
+    assert times is not None
+    return times
+
+
+@pytest.mark.parametrize("way", JOBS)
+def test_the_parts_of_a_rank_add_up_to_its_time(way: str) -> None:
+    job, began = initialised(way), time.perf_counter()
+    results = job.execute_all(1)
+    elapsed_s = time.perf_counter() - began
+    for result in results:
+        parts = times_of(result).parts
+        assert result.seconds - 0.002 <= 1.002 * parts.seconds
+        assert parts.seconds <= 1.002 * elapsed_s
+        assert min(parts.load, parts.compute) > 0
+
+
+@pytest.mark.parametrize("way", JOBS)
+def test_the_report_has_all_functions_and_all_costs(way: str) -> None:
+    job = initialised(way)
+    report = job.epoch(1)
+    roles = [(each.role, each.index) for each in report.functions]
+    ranks = [("rank", rank) for rank in range(3)]
+    mergers = [("merger", chunk) for chunk in range(3)] if way == "scattered" else []
+    assert roles == [*ranks, *mergers, ("reducer", 0)]
+    assert sum(report.costs.values()) == pytest.approx(report.cost_usd, abs=1e-7)
+    assert min(report.costs.values()) > 0
+    assert report.communication_share is not None
+    assert 0 <= report.communication_share < 1
+    assert all(len(each) == 5 and each == sorted(each) for each in report.quantiles.values())
+    assert {"start", "load"} <= report.quantiles.keys()
+    assert all(each.traffic["s3"].requests > 0 for each in report.functions)
+
+
+def test_a_network_has_evaluators_and_a_function_that_merges() -> None:
+    pytest.importorskip("torch")
+    job = Job(
+        model={"name": "neural", "network": {"name": "mlp", "hidden": [8]}},
+        algorithm={"name": "model_averaging", "learning_rate": 0.05},
+    )
+    job.initialised()
+    roles = [(each.role, each.index) for each in job.epoch(1).functions]
+    evaluators = [("evaluator", part) for part in range(3)]
+    assert roles[3:] == [("merger", 0), *evaluators, ("reducer", 0)]
+
+
+def test_a_slow_peer_is_a_wait_of_the_others() -> None:
+    job = initialised("in flight", workers=2)
+    storages = [job.storage, SlowShard(job.storage)]
+    with ThreadPoolExecutor(2) as threads:
+        results = threads.map(lambda rank: job.execute(1, rank, storage=storages[rank]), range(2))
+        punctual, late = (times_of(each).parts for each in results)
+    assert late.load >= SLOW_S
+    assert punctual.wait >= 0.5 * SLOW_S
+    assert punctual.load < punctual.wait
+
+
+def test_a_slow_channel_is_transfer() -> None:
+    job = initialised("orchestrated")
+    parts = times_of(job.execute(1, 0, storage=FarChannel(job.storage))).parts
+    assert parts.transfer >= 2 * LATENCY_S  # a look for an earlier contribution, and the new one
+    assert parts.wait == 0
+
+
+def test_a_rank_that_is_called_again_says_so() -> None:
+    job = initialised("orchestrated")
+    task = ExecutorTask(rank=0, retries=2, **job.attempt(1))
+    result = execute(task, job.storage, Deadline(lambda: 900.0), job.timing)
+    assert times_of(result).calls == 3
+    others = [job.execute(1, rank) for rank in (1, 2)]
+    # The state carries its times, but not `retries`.
+    carried = msgspec.structs.replace(result, retries=0)
+    report = job.reduce(1, [carried, *others])
+    assert report.called_again == [0]
+    assert report.costs["lost"] > 0
+
+
+def test_many_ranks_have_their_times_beside_the_report() -> None:
+    job = initialised("orchestrated")
+    results = job.execute_all(1)
+    many = [
+        *results,
+        *(msgspec.structs.replace(results[0], rank=n) for n in range(3, MOST_RANKS_LISTED + 1)),
+    ]
+    report = job.reduce(1, many)
+    assert report.functions == []
+    assert report.communication_share is not None
+    lines = bytes(job.storage.load(keys.ranks(job.job_id, 1)))
+    found = msgspec.json.Decoder(FunctionTimes).decode_lines(lines)
+    assert [each.index for each in found] == [*range(MOST_RANKS_LISTED + 1), 0]
+
+
+def test_executions_and_the_final_report_carry_no_functions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job = initialised("orchestrated")
+    monkeypatch.setattr(reducer, "durable", lambda: job.storage)
+    task = ReducerTask(executors=job.execute_all(1), **job.attempt(1))
+    assert reducer.handler(task.to_event(), None)["functions"] == []  # type: ignore[arg-type]
+    assert job.store.report(1).load().functions
+    job.epoch(2)
+    assert all(not each.functions and each.quantiles for each in job.finalise(2).history)
+    history = bytes(job.storage.load(keys.history(job.job_id))).splitlines()
+    assert all(msgspec.json.decode(line, type=EpochReport).functions for line in history)
+    assert all(not each.functions for each in job.store.reports(2, most_functions=5))
+
+
+def test_results_of_an_earlier_version_have_no_parts() -> None:
+    job = initialised("orchestrated")
+    bare = [msgspec.structs.replace(each, times="") for each in job.execute_all(1)]
+    report = job.reduce(1, bare, merged=[0.1])
+    assert [each.role for each in report.functions] == ["reducer"]
+    assert (report.quantiles, report.communication_share) == ({}, None)
+    assert sum(report.costs.values()) == pytest.approx(report.cost_usd, abs=1e-7)
