@@ -86,6 +86,7 @@ bench: install-dev caches ## Measure workflow, cold start, parsing, learning, ex
 	$(BIN)/python benchmarks/bench_tables.py --json build/bench_tables.json
 	$(BIN)/python benchmarks/bench_learning.py --json build/bench_learning.json
 	$(BIN)/python benchmarks/bench_exchange.py --json build/bench_exchange.json
+	$(BIN)/python benchmarks/bench_parts.py --json build/bench_parts.json
 	$(BIN)/python benchmarks/bench_training.py --json build/bench_training.json
 	$(BIN)/python benchmarks/bench_parameter_server.py --json build/bench_parameter_server.json
 	$(BIN)/python benchmarks/bench_defaults.py --json build/bench_defaults.json

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import TracebackType
+from typing import Self
 
 from msgspec.structs import replace
 
@@ -88,15 +89,21 @@ def current_stopwatch() -> Stopwatch | None:
     return _current.get()
 
 
-class Timed:
-    """A block whose time counts as one part; see `timed`."""
+class timed:  # noqa: N801 — a context like those of contextlib, and no call more than needed
+    """A block whose time counts as one part, but for blocks within it.
+
+    Attributes
+    ----------
+    stopwatch : Stopwatch or None
+        That which counts here.
+    """
 
     __slots__ = ("_before", "_part", "stopwatch")
 
     def __init__(self, part: Part) -> None:
         self._part = part
 
-    def __enter__(self) -> Timed:
+    def __enter__(self) -> Self:
         self.stopwatch = _current.get()
         if self.stopwatch is not None:
             self._before = self.stopwatch.switch(self._part)
@@ -112,14 +119,14 @@ class Timed:
             self.stopwatch.switch(self._before)
 
     @property
+    def seconds(self) -> float:
+        """All seconds of the part up to the block's begin or end; 0 without a stopwatch."""
+        return 0.0 if self.stopwatch is None else self.stopwatch.seconds(self._part)
+
+    @property
     def before(self) -> Part | None:
         """The part around the block; None without a stopwatch."""
         return None if self.stopwatch is None else self._before
-
-
-def timed(part: Part) -> Timed:
-    """Return a context whose time counts as ``part``, but for blocks within it."""
-    return Timed(part)
 
 
 def note_message(service: str, *, sent: int = 0, received: int = 0) -> None:
