@@ -13,7 +13,7 @@ LINT_TOOLS := build/lint-tools
 PACKAGES := stepml lambdas comm storage ps_server
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos fuzz lint format schema idl docs pictures bench soak package down constraints clean install install-dev \
+.PHONY: help run test chaos fuzz lint format schema idl docs pictures screenshots bench soak package down constraints clean install install-dev \
   caches torch-image torch-trial
 
 help: ## Print this help
@@ -78,6 +78,9 @@ docs: install-dev ## Build the documentation as a site in build/site, and check 
 
 pictures: install-dev ## Draw the graphs of the state machines in docs/pictures
 	$(BIN)/python -m documentation.graphs
+
+screenshots: install-dev caches ## Take the screenshots in docs/pictures, of two jobs that run for them
+	$(BIN)/python -m documentation.screenshots
 
 bench: install-dev caches ## Measure workflow, cold start, parsing, learning, exchange and jobs
 	$(BIN)/python benchmarks/bench_workflow.py --json build/bench_workflow.json
