@@ -65,7 +65,7 @@ def report(
     It is one file of HTML that needs no network. The job may still run.
     """
     from stepml.reports.finding import find_run
-    from stepml.reports.run_page import write_run_page
+    from stepml.reports.run_page import FILE, write_run_page
 
     target = Target.chosen(local, endpoint_url, stack, profile, region)
     record = find_run(run, target.client)
@@ -75,7 +75,7 @@ def report(
         path = write_run_page(record, directory)
     except OSError as error:
         raise LocalMachineError(
-            f"the report cannot be stored in {directory}: {reason_of(error)}"
+            f"the report cannot be stored as {directory / FILE}: {reason_of(error)}"
         ) from error
     output = Output(as_json)
     output.document({"job_id": record.job_id, "status": record.status, "report": str(path)})

@@ -10,7 +10,7 @@ from stepml.job.reports import EpochReport
 MOST_EPOCHS = 10  # with a timeline
 MOST_RANKS = 40  # in a timeline
 MOST_OTHERS = 8  # mergers and the reducer
-_SLOWEST = 4  # epochs that are chosen because they took longest
+_SLOWEST = 4  # epochs, or ranks, that are chosen because they took longest
 
 
 def chosen_epochs(reports: Sequence[EpochReport]) -> list[EpochReport]:
@@ -27,10 +27,12 @@ def chosen_epochs(reports: Sequence[EpochReport]) -> list[EpochReport]:
 def chosen_functions(
     functions: Sequence[FunctionTimes], report: EpochReport
 ) -> list[FunctionTimes]:
-    """Return ranks with notes, others at equal distances, then some mergers and the reducer."""
+    """Return ranks with notes, the slowest, others at equal distances; then other functions."""
     ranks = [each for each in functions if each.role == "rank"]
+    slowest = sorted(ranks, key=lambda each: -(each.start + each.parts.seconds))[:_SLOWEST]
     marked = {*report.stragglers, *report.called_again}
     noted = [each for each in ranks if each.index in marked][: MOST_RANKS // 2]
+    noted += [each for each in slowest if each not in noted]
     names = {each.index for each in noted}
     plain = [each for each in ranks if each.index not in names]
     shown = [*noted, *_spread(plain, MOST_RANKS - len(noted))]

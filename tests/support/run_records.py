@@ -97,7 +97,7 @@ def _report(epoch: int, n_ranks: int, *, last: bool) -> EpochReport:
     functions = _functions(epoch, n_ranks)
     ranks = [each.parts for each in functions if each.role == "rank"]
     is_wide = n_ranks > MOST_RANKS_LISTED
-    spread = {part: [getattr(ranks[0], part)] * len(QUANTILES) for part in ("compute", "wait")}
+    spread = {part: [getattr(ranks[0], part)] * len(QUANTILES) for part in Parts.__struct_fields__}
     return structs.replace(
         epoch_report(epoch, last=last),
         seconds=1.7 + 0.05 * (epoch % 5),
@@ -110,7 +110,7 @@ def _report(epoch: int, n_ranks: int, *, last: bool) -> EpochReport:
         stragglers=[1] if epoch % 2 else [],
         called_again=[2] if epoch == 3 else [],
         functions=[] if is_wide else functions,
-        quantiles=spread if is_wide else {},
+        quantiles={"start": [functions[0].start] * len(QUANTILES), **spread},
         communication_share=communication_share(ranks),
         costs={"functions": 0.0003, "requests": 0.00004, "states": 0.00006},
     )
