@@ -11,9 +11,8 @@ from functools import cache
 
 import msgspec
 import numpy as np
-from msgspec.structs import replace
 
-from lambdas.attempts.costs import Invocation, preparation_usd
+from lambdas.attempts.costs import Invocation, preparation_costs
 from lambdas.channels import channel_of
 from lambdas.entry import handles
 from lambdas.environment import Deadline, LambdaContext, bucket, durable, memory_mb
@@ -30,6 +29,7 @@ from lambdas.job_store.network_checks import (
     most_batch_size,
     require_rows_enough,
 )
+from lambdas.job_store.preparation import with_preparation
 from lambdas.job_store.resumption import require_same_network, take_over
 from lambdas.job_store.room import fitted
 from lambdas.job_store.samples import load_unscaled_sample
@@ -74,11 +74,12 @@ def handler(task: InitialiseTask, context: LambdaContext) -> Spent:
         check_model(task.job_id, invocation.storage, invocation.bucket)
         return invocation.spent()
 
-    def spent_usd() -> float:
-        return preparation_usd(task.data, invocation.cost_usd(PUT_USD))
+    def costs() -> dict[str, float]:
+        return preparation_costs(task.data, invocation.cost_usd(PUT_USD))
 
-    deadline = Deadline.of(context)
-    initialise(task.job_id, invocation.storage, deadline, invocation.bucket, spent_usd=spent_usd)
+    initialise(
+        task.job_id, invocation.storage, Deadline.of(context), invocation.bucket, costs=costs
+    )
     return invocation.spent()
 
 
@@ -111,11 +112,11 @@ def initialise(
     *,
     most_model_bytes: int = MOST_MODEL_BYTES,
     function_mb: int | None = None,
-    spent_usd: Callable[[], float] = float,
+    costs: Callable[[], dict[str, float]] = dict,
 ) -> TrainingPlan:
     """Publish training plan, scale and first state; if done before, return the plan.
 
-    ``spent_usd`` returns the cost of the job so far.
+    ``costs`` returns those of the job so far, by state.
 
     Raises
     ------
@@ -135,7 +136,7 @@ def initialise(
     if plan is None:
         room = most_model_bytes, function_mb or memory_mb()
         plan = _initialised(store, deadline, open_bucket, *room)
-        plan = store.training_plan.publish(replace(plan, preparation_usd=spent_usd()))
+        plan = store.training_plan.publish(with_preparation(store, plan, costs()))
     require_no_doubts(plan.spec, plan.about.warnings)
     return plan
 

@@ -161,10 +161,21 @@ class Invocation:
         return usd + calls_usd + share * self.storage.cost_usd
 
 
-def preparation_usd(data: DataState, own_usd: float) -> float:
-    """Return the cost of a job before its first epoch; ``own_usd`` is that of the last function."""
-    usd = data.cost_usd + transitions.of_preparation(data) * TRANSITION_USD
-    return round(usd + own_usd, DIGITS)
+def preparation_costs(data: DataState, own_usd: float) -> dict[str, float]:
+    """Return the cost of a job before its first epoch, by state.
+
+    ``own_usd`` is that of the last function. Prepare has the costs of data that were made in vain.
+    """
+    found = {
+        "Prepare": data.spent_usd,
+        "CheckModel": data.checked.cost_usd,
+        "PartitionData": sum(data.partitioned),
+        "PlanShards": data.planned.cost_usd,
+        "AssembleShards": sum(data.assembled),
+        "InitialiseModel": own_usd,
+        "transitions": transitions.of_preparation(data) * TRANSITION_USD,
+    }
+    return {state: round(usd, DIGITS) for state, usd in found.items() if usd}
 
 
 class EpochBill(NamedTuple):

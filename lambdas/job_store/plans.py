@@ -9,7 +9,7 @@ import numpy as np
 
 from stepml.job import keys
 from stepml.job.choices import Choices, choices_between
-from stepml.job.reports import DatasetFacts, DatasetReport, JobWarning
+from stepml.job.reports import DatasetFacts, DatasetReport, JobWarning, Preparation
 from stepml.job.spec import JobSpec, Stop
 from stepml.ml.algorithms import RankEpoch
 from stepml.ml.class_names import NUMBERS, ClassNames
@@ -97,6 +97,7 @@ class TrainingPlan(msgspec.Struct, frozen=True):
     rank_states_after: int = msgspec.field(default=0, name="own_states_after")
     resumed_epochs: int = 0  # as in the partition plan
     preparation_usd: float = 0.0  # cost of the job before its first epoch, and of its ends
+    preparation: Preparation = Preparation()  # the same in detail
 
     @classmethod
     def of(

@@ -104,6 +104,7 @@ def build_job_report(
         per_class=per_class,
         confusion_matrix=confusion_matrix,
         seconds=seconds_since(store.claim.load().started_at),
+        preparation=plan.preparation,
         dataset=plan.dataset_report(),
         warnings=[*plan.about.warnings, *doubts],
         model_uri=f"s3://{bucket}/{keys.model(job_id)}",

@@ -110,6 +110,14 @@ class DatasetFacts(Event, frozen=True, kw_only=True):
     warnings: list[JobWarning] = field(default_factory=list)
 
 
+class Preparation(Struct, frozen=True):
+    """The time and the cost of a job before its first epoch."""
+
+    seconds: float = 0.0  # from the execution's start; 0, of earlier versions: unknown
+    # US dollars by state of the machine, and "transitions" for those that Step Functions charges.
+    costs: dict[str, float] = field(default_factory=dict)
+
+
 class PlannedData(Struct, frozen=True):
     """The part of a job's training plan that describes its data."""
 
@@ -152,6 +160,7 @@ class JobReport(Event, frozen=True, kw_only=True):
     confusion_matrix: list[list[int]] = field(default_factory=list)
     seconds: float  # from the execution's start to this report
     cost_usd: float = 0.0  # of the whole job, estimated; 0, of earlier versions: unknown
+    preparation: Preparation = Preparation()  # part of seconds and cost
     servers_usd: float = 0.0  # beside it, of the deployment's servers, for `seconds`
     dataset: DatasetReport
     warnings: list[JobWarning] = field(default_factory=list)  # on the data and on the model

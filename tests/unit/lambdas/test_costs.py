@@ -22,7 +22,7 @@ from lambdas.attempts.costs import (
     channel_usd,
     check_usd,
     epoch_bill,
-    preparation_usd,
+    preparation_costs,
 )
 from lambdas.attempts.transitions import of_damage, of_epoch, of_preparation
 from lambdas.calls import RUNTIME_S
@@ -265,7 +265,7 @@ def test_transitions_before_the_first_epoch_are_those_of_the_state_machine(check
     assert of_preparation(data) == walked
     costs_usd = 0.0402 + (0.1 if checks else 0.0)
     expected = costs_usd + 0.5 + walked * TRANSITION_USD
-    assert preparation_usd(data, 0.5) == pytest.approx(expected)
+    assert sum(preparation_costs(data, 0.5).values()) == pytest.approx(expected)
     assert of_damage(data) == 4 + 2 + 3
 
 

@@ -13,6 +13,7 @@ import pytest
 from lambdas import reducer
 from lambdas.environment import Deadline
 from lambdas.executor import execute
+from lambdas.initialise import initialise
 from stepml.job import keys
 from stepml.job.packed_times import unpack_times
 from stepml.job.parts import MOST_RANKS_LISTED, FunctionTimes
@@ -193,3 +194,17 @@ def test_results_of_an_earlier_version_have_no_parts() -> None:
     assert [each.role for each in report.functions] == ["reducer"]
     assert (report.quantiles, report.communication_share) == ({}, None)
     assert sum(report.costs.values()) == pytest.approx(report.cost_usd, abs=1e-7)
+
+
+def test_the_preparation_is_in_the_final_report() -> None:
+    job = Job()
+    job.partitioned()
+    job.assemble()
+    costs = {"PartitionData": 0.001, "transitions": 0.0005}
+    initialise(job.job_id, job.storage, Deadline(lambda: 900.0), costs=lambda: costs)
+    first = job.epoch(1)
+    assert first.total_cost_usd - first.cost_usd == pytest.approx(0.0015)
+    job.epoch(2)
+    preparation = job.finalise(2).preparation
+    assert preparation.costs == costs
+    assert 0 < preparation.seconds < job.finalise(2).seconds
