@@ -21,7 +21,6 @@ from stepml.cli.options import (
     known_runs,
 )
 from stepml.cli.output import Output
-from stepml.client.errors import AccessError, ReportUnreadableError
 from stepml.client.stack import DEFAULT_STACK
 
 if TYPE_CHECKING:
@@ -99,8 +98,8 @@ def write_report(
     try:
         record = RunRecord.of_job(client, execution, final)
         return {"page": write_run_page(record, directory), "run": record.write(directory)}
-    except (AccessError, ReportUnreadableError) as error:
-        output.complaint(f"there is no report.html: {error}")
     except OSError as error:
         output.complaint(f"there is no report.html in {directory}: {reason_of(error)}")
+    except Exception as error:  # not even a defect of the report changes what became of the job
+        output.complaint(f"there is no report.html: {error or type(error).__name__}")
     return {}

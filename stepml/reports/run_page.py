@@ -51,7 +51,8 @@ def write_run_page(record: RunRecord, directory: Path) -> Path:
     """
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / FILE
-    path.write_text(run_page(record), encoding="utf-8")
+    # Half of a surrogate pair in an error message is no reason to have no report.
+    path.write_text(run_page(record), encoding="utf-8", errors="backslashreplace")
     return path
 
 

@@ -19,7 +19,7 @@ from stepml.job.parts import (
     Traffic,
     communication_share,
 )
-from stepml.job.reports import ClassQuality, EpochReport, JobReport, JobWarning
+from stepml.job.reports import ClassQuality, DatasetFacts, EpochReport, JobReport, JobWarning
 from stepml.reports.choosing import chosen_epochs, chosen_functions
 from stepml.reports.run_record import RunRecord
 from tests.support.moto_stack import JOB_TEXT, epoch_report, job_report
@@ -62,8 +62,16 @@ def failed_record(text: str = "plain", **changed: Any) -> RunRecord:
     failure = Failure("BadRowError", text, 1, 3, "/stepml/stepml/executor", text)
     last = replace(whole.attempts[-1], epoch=3, status="FAILED", report=None, failure=failure)
     attempts = [*whole.attempts, last]
+    assert whole.dataset is not None
+    known = {name: getattr(whole.dataset, name) for name in DatasetFacts.__struct_fields__}
     return replace(
-        whole, status="FAILED", final=None, attempts=attempts, failure=failure, **changed
+        whole,
+        status="FAILED",
+        final=None,
+        dataset=DatasetFacts(**known),
+        attempts=attempts,
+        failure=failure,
+        **changed,
     )
 
 

@@ -15,7 +15,7 @@ from msgspec import structs
 from stepml.job.parts import Parts, Role
 from stepml.reports.costs import costs_by_kind
 from stepml.reports.phases import phase_seconds
-from stepml.reports.run_page import run_page
+from stepml.reports.run_page import run_page, write_run_page
 from stepml.reports.run_record import RunRecord
 from stepml.reports.timelines import PARTS, ROLES
 from tests.support.browser import counted_requests, picture_of
@@ -120,6 +120,12 @@ def test_of_many_ranks_and_epochs_the_report_stays_small() -> None:
     assert "rank 1 " in text  # a straggler
     assert "each column is the mean of 5" in text
     assert "without 300 in the middle" in text
+
+
+@pytest.mark.parametrize("text", ["a\x00\x1b[31m\n\u2028", "half of a pair: \ud800"])
+def test_any_text_can_be_written(text: str, tmp_path: Path) -> None:
+    page = write_run_page(failed_record(text=text), tmp_path).read_bytes()
+    assert text.encode(errors="backslashreplace") in page
 
 
 def test_costs_and_seconds_by_kind_are_those_of_the_run() -> None:

@@ -9,8 +9,10 @@ import pytest
 
 from stepml.client import watch
 from stepml.client.errors import ReportUnreadableError
-from stepml.reports.run_record import RECORD_FILE, RunNotFoundError, RunRecord
+from stepml.job.documents import encode
+from stepml.reports.run_record import RECORD_FILE, REPORT_FILE, RunNotFoundError, RunRecord
 from tests.support.moto_stack import JOB_TEXT, MotoStack
+from tests.support.run_records import failed_record, run_record
 
 
 @pytest.fixture
@@ -46,6 +48,14 @@ def test_a_directory_has_the_record_of_a_failed_run(
     assert record.failure is not None
     assert record.failure.error == "BadRowError"
     assert record.final is None
+    record.write(tmp_path)
+    assert RunRecord.of_directory(tmp_path) == record
+
+
+@pytest.mark.parametrize("record", [run_record(), run_record(50, 3), failed_record()])
+def test_a_record_that_was_written_is_read_again(record: RunRecord, tmp_path: Path) -> None:
+    if record.final is not None:
+        (tmp_path / REPORT_FILE).write_bytes(encode(record.final))
     record.write(tmp_path)
     assert RunRecord.of_directory(tmp_path) == record
 
