@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -89,7 +90,7 @@ def check(
     with output.working("checking"):
         found = findings_of(read_job(job), file, target, data, code, settings)
     output.document(_document(file, found))
-    _show(found, f"{file}{settings_again(settings)}" if file else "", target, output)
+    _show(found, file, settings_again(settings), target, output)
     if found.mistakes:
         raise typer.Exit(BAD_INPUT)
     if (strict or found.is_strict) and found.warnings:
@@ -116,7 +117,7 @@ def _document(file: str, found: JobFindings) -> dict[str, Any]:
     }
 
 
-def _show(found: JobFindings, file: str, target: Target, output: Output) -> None:
+def _show(found: JobFindings, file: str, again: str, target: Target, output: Output) -> None:
     from stepml.cli.data_lines import data_lines
 
     name = file or "the job"
@@ -127,7 +128,7 @@ def _show(found: JobFindings, file: str, target: Target, output: Output) -> None
     for line in lines:
         output.line(line)
     if not found.mistakes:
-        start = f"; start it with: stepml run {file}{target.flags}" if file else ""
+        start = f"; start it with: stepml run {quote(file)}{again}{target.flags}" if file else ""
         output.line(f"{name}: no mistake found{start}")
         return
     output.complaint(f"{name}: {count(len(found.mistakes), 'mistake')}")

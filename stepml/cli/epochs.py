@@ -27,6 +27,7 @@ from stepml.cli.options import (
 )
 from stepml.cli.output import Output
 from stepml.client.stack import DEFAULT_STACK
+from stepml.reports.figures import LOCAL_BASIS
 
 if TYPE_CHECKING:
     from stepml.client import Client, EpochAttempt, Execution
@@ -163,6 +164,8 @@ def _show_attempts(
         output.line(attempt_row(attempt))
         for line in reason_lines(attempt):
             output.line(line, style="red")
+    if client.connection.is_local:
+        output.line(f"cost: {LOCAL_BASIS}")
 
 
 def _resumed(client: Client, job: Execution, epochs: int) -> str:

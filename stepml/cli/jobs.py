@@ -24,6 +24,7 @@ from stepml.cli.output import Output
 from stepml.client.errors import ExecutionNotFoundError
 from stepml.client.stack import DEFAULT_STACK
 from stepml.job.spec_base import tag
+from stepml.reports.figures import LOCAL_BASIS
 
 if TYPE_CHECKING:
     from stepml.client import Client, Execution
@@ -84,6 +85,8 @@ def jobs(
         return
     for line, style in job_lines(found, output.width):
         output.line(line, style)
+    if client.connection.is_local:
+        output.line(f"cost: {LOCAL_BASIS}")
 
 
 @app.command(

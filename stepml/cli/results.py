@@ -22,6 +22,7 @@ from stepml.client.errors import AccessError, ReportUnreadableError
 from stepml.job import keys
 from stepml.job.errors import DoubtfulResultError
 from stepml.job.reports import JobReport, total_cost_usd
+from stepml.reports.figures import LOCAL_BASIS
 
 
 def show_results(
@@ -137,7 +138,7 @@ def _look_further(report: JobReport, last: Snapshot, target: Target) -> dict[str
 
 
 def _basis(client: Client) -> str:
-    return ": AWS list prices × local seconds" if client.connection.is_local else " (estimated)"
+    return f": {LOCAL_BASIS}" if client.connection.is_local else " (estimated)"
 
 
 def _servers(report: JobReport) -> dict[str, str]:

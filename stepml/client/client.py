@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from stepml.client.connection import Connection
 from stepml.client.continuations import newest_continuation
 from stepml.client.execution import EpochAttempt, Execution, ExecutionState
 from stepml.client.failures import Failure
+from stepml.client.job_sources import job_json
 from stepml.client.listing import JobSummary
 from stepml.client.logs import LogLine
 from stepml.client.retrying import Retried
@@ -64,10 +66,15 @@ class Client:
         """The deployed stack, or `StackNotFoundError`."""
         return find_stack(self.connection, self.stack_name)
 
-    def start(self, job: bytes | str, name: str) -> Execution:
-        """Start the job described by the JSON text ``job``; ``name`` becomes its id.
+    def start(self, job: Mapping[str, Any] | bytes | str, name: str) -> Execution:
+        """Start a job; ``name`` becomes its id.
 
         Starting a running job again with the same name and text changes nothing.
+
+        Parameters
+        ----------
+        job : mapping, bytes or str
+            The job, its JSON text, or the content of its file in JSON, YAML or TOML.
 
         Raises
         ------
@@ -76,7 +83,7 @@ class Client:
         RunNameTakenError
             Another execution has used the name.
         """
-        text = checked_job(job, name)
+        text = checked_job(_as_json(job), name)
         return executions.start(self.connection, self.stack, text, name)
 
     def execution(self, name_or_arn: str) -> Execution:
@@ -298,3 +305,9 @@ class Client:
             See `stepml.packaging.user_code.packed_code`.
         """
         return transfers.upload_code(self.connection, self.stack, code)
+
+
+def _as_json(job: Mapping[str, Any] | bytes | str) -> str:
+    if isinstance(job, Mapping):
+        return json.dumps(dict(job))
+    return job_json(job) if isinstance(job, bytes) else job

@@ -6,6 +6,7 @@ import re
 
 # The advice is the job's shape; of data, also the place of their name.
 _SHAPE = "a job is a JSON object: {…}"
+_AS_JSON = f"{_SHAPE}, as stepml check FILE --print writes it"
 _OF_DATA = "a job is a JSON object, which names its data in data.uri"
 
 _BINARY: tuple[tuple[bytes, str, str], ...] = (
@@ -36,6 +37,7 @@ _TEXT: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\[\[?[\w.\"-]+\]\]?$|\"?[\w.-]+\"?\s*=\s*\S"), "TOML"),
     (re.compile(r"---$|- \S|[A-Za-z_][\w-]*:(?:\s.*)?$"), "YAML"),
 )
+_OF_A_JOB = ("TOML", "YAML")  # which the command line also reads
 _MARKDOWN = re.compile(r"#{1,6} .*|.*\n(?:=+|-+)$", re.MULTILINE)
 _SPARSE_ROW = re.compile(r"[^\s:]+(?:\s+\d+:\S+)+$")
 _NAME_OF_FILE = re.compile(r"\S+\.(?:json|ya?ml|toml)$")
@@ -61,7 +63,8 @@ def text_kind(text: str) -> str | None:
         return "it begins with a comment, which JSON does not allow"
     for pattern, kind in _TEXT:
         if bare and pattern.match(bare[0]):
-            return f"it looks like {kind}; {_SHAPE}"
+            advice = _AS_JSON if kind in _OF_A_JOB else _SHAPE
+            return f"it looks like {kind}; {advice}"
     if _is_json(bare):
         return None
     if _MARKDOWN.match("\n".join(lines[:2])):

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from stepml.job.reports import EpochReport
 
+LOCAL_BASIS = "AWS list prices × local seconds"  # of costs on the local AWS, where nobody pays
+
 
 def main_metric(report: EpochReport) -> tuple[str, str]:
     """Return the name and value of the metric by which the job judges, or of its first one.

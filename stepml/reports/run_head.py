@@ -6,11 +6,10 @@ from typing import Any
 
 from stepml.client.failures import Failure
 from stepml.reports import job_facts
-from stepml.reports.figures import cost, duration, main_metric, on_its_own
+from stepml.reports.figures import LOCAL_BASIS, cost, duration, main_metric, on_its_own
 from stepml.reports.pages import time_text
 from stepml.reports.run_record import RunRecord
 
-LOCAL_BASIS = "AWS list prices × local seconds"
 _STATUSES = {  # as the page words them, each with the class of its colour
     "SUCCEEDED": ("finished", "good"),
     "FAILED": ("failed", "bad"),

@@ -12,11 +12,11 @@ from stepml.reports import job_facts, traffic
 from stepml.reports.costs import cost_chart
 from stepml.reports.data_facts import data_facts, value_text
 from stepml.reports.epoch_table import epoch_values, ranks_text
-from stepml.reports.figures import cost, count, duration
+from stepml.reports.figures import LOCAL_BASIS, cost, count, duration
 from stepml.reports.learning_curves import communication_curve, learning_curves
 from stepml.reports.pages import page
 from stepml.reports.phases import phase_chart
-from stepml.reports.run_head import LOCAL_BASIS, head_values, judged_rows
+from stepml.reports.run_head import head_values, judged_rows
 from stepml.reports.run_record import RunRecord
 from stepml.reports.timelines import Timeline, functions_of, time_by_epoch, timelines
 

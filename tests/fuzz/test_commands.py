@@ -22,6 +22,8 @@ DOCUMENTED = {0, 2, 3}
 # Each command that neither starts a program nor fetches from the network.
 COMMANDS = [
     ["run"],
+    ["check"],
+    ["init"],
     ["watch"],
     ["stop"],
     ["retry"],
@@ -55,6 +57,7 @@ WORDS = [
         "--format",
         "--label",
     ),
+    *("--set", "workers=8", "a.b=[", "=", "--repeat", "--print", "--force", "job.yaml", "job.toml"),
     *("--host", "--days", "--upload", "--version", "--", "-", "job.json", "broken.json", "runs"),
     *("model", "rows.csv", "/dev/null", "/dev/full", "/", ".", "", "0", "-1", "1e9", "csv", "x"),
     *("s3://bucket/key", "s3://", "http://my_host", "http://127.0.0.1:99999", "arn:aws:states:x"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import PurePath
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comm.wire import Message, decode, encode
+from stepml.client.job_sources import job_in_format, job_json
 from stepml.job import documents
 from stepml.job.errors import DamagedValueError, InvalidJobError
 from stepml.job.parse import parse_job
@@ -43,6 +45,24 @@ def test_a_damaged_message_is_refused_or_whole(data: bytes) -> None:
     else:
         assert found.vector.tobytes() == VECTOR.tobytes()
         assert found.trailer.tobytes() == MESSAGE.trailer.tobytes()
+
+
+JOB_FILES = [
+    (job_in_format(JOB, PurePath(name)).encode(), name) for name in ("x.json", "x.yaml", "x.toml")
+]
+
+
+@pytest.mark.parametrize(("content", "name"), JOB_FILES, ids=lambda each: str(each)[-9:])
+def test_a_damaged_job_in_any_format_is_refused_or_a_job(content: bytes, name: str) -> None:
+    @fuzzed
+    @given(data=mutated([content]))
+    def damage(data: bytes) -> None:
+        try:
+            parse_job(job_json(data, name))
+        except InvalidJobError as error:
+            assert "\n" not in str(error)
+
+    damage()
 
 
 def is_sealed(data: bytes) -> bool:

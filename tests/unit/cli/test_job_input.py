@@ -87,3 +87,12 @@ def test_check_prints_a_job_as_json(yaml_job: Path) -> None:
     assert json.loads(printed) == JOB | {"workers": 2}
     wrong = invoke("check", yaml_job, "--set", "workers=0", "--print", code=2)
     assert wrong.stdout == ""
+
+
+def test_the_client_takes_a_mapping_or_the_content_of_a_file(
+    stack: MotoStack, yaml_job: Path
+) -> None:
+    client = stack.client()
+    for job in (JOB, json.dumps(JOB), json.dumps(JOB).encode(), yaml_job.read_bytes()):
+        execution = client.start(job, f"run-{uuid.uuid4().hex[:8]}")
+        assert json.loads(client.describe(execution).job) == JOB

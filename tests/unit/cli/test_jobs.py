@@ -111,9 +111,10 @@ def test_a_wide_terminal_has_a_line_for_each_job(
 ) -> None:
     name = begin(3)
     monkeypatch.setenv("COLUMNS", "150")
-    header, job = invoke("jobs", "--limit", "1").stdout.splitlines()
+    header, job, basis = invoke("jobs", "--limit", "1").stdout.splitlines()
     assert header.startswith("job ")
     assert header.endswith("accuracy")
+    assert basis == "cost: AWS list prices × local seconds"
     assert job.split()[0] == name
     assert re.search("s3 × 4 +0.8333$", job)
 
@@ -163,13 +164,13 @@ def test_what_a_job_has_left_is_shown_and_deleted(stack: MotoStack, begin: Begin
     similar = begin(1, named=f"{name}-2")
 
     refused = invoke("jobs", "rm", name, code=2)
-    assert refused.stdout.startswith(f"jobs/{name}/: 6 objects, ")
+    assert refused.stdout.startswith(f"jobs/{name}/: 7 objects, ")
     assert "nothing was deleted" in refused.stderr
     assert "--yes" in refused.stderr
     assert listed(name)["epochs"] == 3
 
     deleted = invoke_json("jobs", "rm", name, other, "--yes")
-    assert deleted["deleted"] == {f"jobs/{name}/": 6, f"jobs/{other}/": 4}
+    assert deleted["deleted"] == {f"jobs/{name}/": 7, f"jobs/{other}/": 5}
     assert deleted["bytes"] > 1000
     assert listed(name)["loss"] is None
     assert listed(similar)["epochs"] == 1
