@@ -34,6 +34,7 @@ def comparison_lines(comparison: Comparison, by: str, width: int) -> Iterator[Li
     sections = {
         "jobs": _rows(comparison.differences),
         "results": _rows(comparison.results),
+        "an epoch of a rank": _rows(comparison.parts),
         f"until {comparison.level_text}": _rows(comparison.to_level),
         f"{comparison.measure} by {axis.title}": _course(comparison, axis),
     }

@@ -23,12 +23,14 @@ from stepml.job.measures import LOSS, MEASURES, rank_of
 from stepml.job.reports import DatasetReport, EpochReport
 from stepml.job.spec_base import tag
 from stepml.reports.courses import best_value, first_at
+from stepml.reports.epoch_rows import median_parts
 from stepml.reports.figures import cost, duration, on_its_own, shown
 from stepml.reports.run_record import RunRecord
 from stepml.reports.settings import differing
 
 Value = Any  # text, a number, a boolean, a list of them, or None
 ABSENT = "–"
+LEAST_SECONDS = 0.001  # of a part that is worth a row
 LEVEL_DIGITS = 4
 
 
@@ -50,6 +52,7 @@ class Comparison:
     level: float | None  # the best value of the run whose best value is the worst: all reach it
     differences: list[Row]  # fields of their jobs, and the versions that trained them
     results: list[Row]
+    parts: list[Row]  # seconds of the median rank in a mean epoch, by part
     to_level: list[Row]  # the effort until each was as good as ``level``; empty without a level
     notes: list[str]  # on the meaning of the comparison
 
@@ -72,6 +75,7 @@ def compare(runs: Sequence[RunRecord]) -> Comparison:
         level=level,
         differences=[*_settings(runs), *_environment(runs)],
         results=_results(runs),
+        parts=_parts(runs),
         to_level=[] if measure is None or level is None else _to_level(runs, measure, level),
         notes=_notes(runs, measure),
     )
@@ -130,6 +134,20 @@ def _results(runs: Sequence[RunRecord]) -> list[Row]:
         _row("failed attempts", [len(run.failed_attempts) or None for run in runs], str),
     ]
     return [row for row in rows if any(value is not None for value in row.values)]
+
+
+def mean_parts(run: RunRecord) -> dict[str, float]:
+    """Return the seconds of the median rank by part, the mean of all epochs; empty if unknown."""
+    known = [parts for each in run.epochs if (parts := median_parts(each))]
+    names = dict.fromkeys(name for parts in known for name in parts)
+    return {name: fmean(parts.get(name, 0.0) for parts in known) for name in names}
+
+
+def _parts(runs: Sequence[RunRecord]) -> list[Row]:
+    found = [mean_parts(run) for run in runs]
+    names = dict.fromkeys(name for parts in found for name in parts)
+    rows = [_row(name, [parts.get(name) for parts in found], _milliseconds) for name in names]
+    return [row for row in rows if any((value or 0.0) >= LEAST_SECONDS for value in row.values)]
 
 
 def _metrics(reports: Sequence[EpochReport | None]) -> list[Row]:
@@ -217,6 +235,10 @@ def _measured(value: float) -> str:
 
 def _precise(seconds: float) -> str:
     return f"{seconds:.2f} s"
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds:.3f} s"
 
 
 def _share(share: float) -> str:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
 from stepml.job.measures import LOSS, MEASURES
 from stepml.reports.charts import COLOURS, Column, Series, bars, kinds_of, line_chart
-from stepml.reports.comparison import Comparison, Row, training_seconds
+from stepml.reports.comparison import Comparison, Row, mean_parts, training_seconds
 from stepml.reports.costs import costs_by_kind
 from stepml.reports.courses import AXES, EPOCH, Axis, course
 from stepml.reports.figures import cost, duration
 from stepml.reports.letters import run_letters
 from stepml.reports.pages import page
+from stepml.reports.phases import phase_seconds
+from stepml.reports.run_record import RunRecord
+from stepml.reports.timelines import PARTS
 
 MOST_METRICS = 12  # with a chart
 
@@ -82,23 +85,33 @@ def _chart(comparison: Comparison, measure: str, axis: Axis) -> Markup:
 
 
 def _bars(comparison: Comparison) -> list[Markup]:
-    letters = run_letters(len(comparison.runs))
-    runs = list(zip(letters, comparison.runs, strict=True))
-    times = [
-        Column(
-            letter, {"training": training, "other": run.seconds - training}, duration(run.seconds)
-        )
-        for letter, run in runs
-        if (training := training_seconds(run)) is not None and run.seconds is not None
-    ]
-    costs = [
-        Column(letter, kinds, f"$ {cost(sum(kinds.values()))}")
-        for letter, run in runs
-        if (kinds := costs_by_kind(run))
-    ]
+    runs = list(zip(run_letters(len(comparison.runs)), comparison.runs, strict=True))
+    times = _columns(runs, _phases, duration)
+    parts = _columns(runs, mean_parts, lambda total: f"{total:.2f} s")
+    costs = _columns(runs, costs_by_kind, lambda total: f"$ {cost(total)}")
     return _drawn(
-        bars("Seconds", times, "s", _colours(times)), bars("US dollars", costs, "", _colours(costs))
+        bars("Seconds", times, "s", _colours(times)),
+        bars("Seconds of the median rank in a mean epoch, by part", parts, "s", PARTS),
+        bars("US dollars", costs, "", _colours(costs)),
     )
+
+
+def _columns(
+    runs: Sequence[tuple[str, RunRecord]],
+    kinds_of_run: Callable[[RunRecord], dict[str, float]],
+    note: Callable[[float], str],
+) -> list[Column]:
+    """Return a bar for each run of which the kinds are known."""
+    found = ((letter, kinds_of_run(run)) for letter, run in runs)
+    return [Column(letter, kinds, note(sum(kinds.values()))) for letter, kinds in found if kinds]
+
+
+def _phases(run: RunRecord) -> dict[str, float]:
+    """Return the seconds of a run by phase; those of training alone if no more is known."""
+    training, seconds = training_seconds(run), run.seconds
+    if training is None or seconds is None:
+        return {}
+    return phase_seconds(run) or {"epochs": training, "other": max(0.0, seconds - training)}
 
 
 def _colours(columns: Sequence[Column]) -> dict[str, str]:

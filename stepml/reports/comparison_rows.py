@@ -59,6 +59,7 @@ def document(comparison: Comparison) -> dict[str, Any]:
         "level": comparison.level,
         "differences": _by_name(comparison.differences),
         "results": _by_name(comparison.results),
+        "parts": _by_name(comparison.parts),
         "to_level": _by_name(comparison.to_level),
         "notes": comparison.notes,
     }

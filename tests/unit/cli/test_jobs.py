@@ -284,3 +284,17 @@ def test_places_that_cannot_be_deleted_are_named(place: str, expected: str) -> N
 )
 def test_sizes_have_three_digits_or_so(n_bytes: int, text: str) -> None:
     assert size(n_bytes) == text
+
+
+def test_latest_is_the_newest_job_and_as_a_model_the_newest_that_has_one(
+    stack: MotoStack, begin: Begin
+) -> None:
+    newest = begin(1)
+    failed = begin(0, of="failing")
+    assert invoke_json("epochs", "latest")["job_id"] == newest
+    assert invoke_json("epochs", "latest", "--stack", "failing")["job_id"] == failed
+    Path("rows.csv").write_text("a,y\n1,0\n", encoding="utf-8")
+    stack.put(keys.model_card(newest), b"no model")
+    assert f"jobs/{newest}/" in invoke("predict", "latest", "rows.csv", code=2).stderr
+    none = invoke("predict", "latest", "rows.csv", "--stack", "failing", code=2).stderr
+    assert "has no job that has succeeded yet" in " ".join(none.split())

@@ -21,6 +21,7 @@ from stepml.reports.plots import curves_figure, curves_picture
 from stepml.reports.run_record import RunRecord
 from stepml.reports.settings import differing, settings_of
 from tests.support.moto_stack import JOB, epoch_report, job_report
+from tests.support.run_records import run_record
 
 
 def reports(*losses: float, seconds: float = 0.25, usd: float = 0.001) -> list[EpochReport]:
@@ -193,6 +194,16 @@ def test_a_plot_has_a_panel_for_each_axis_and_a_line_for_each_run() -> None:
     named = [line for line in panels[1].lines if str(line.get_label()) in "abc"]
     assert [len(line.get_xdata()) for line in named] == [2, 1, 0]  # type: ignore[arg-type]
     assert curves_picture(found, "svg").startswith(b"<?xml")
+
+
+def test_runs_that_measured_their_ranks_have_the_parts_of_an_epoch() -> None:
+    measured = run_record(n_ranks=41, n_epochs=4)
+    found = compare([measured, a_run("earlier", 0.9)])
+    assert measured.final is not None
+    each = [report.quantiles["compute"][2] for report in measured.final.history]
+    assert of(found.parts, "compute").values == [pytest.approx(sum(each) / 4), None]
+    assert of(found.results, "communication").cells[1] == "–"
+    assert "Seconds of the median rank in a mean epoch, by part" in read(found).text
 
 
 def test_letters_go_on_after_z() -> None:
