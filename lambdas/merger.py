@@ -50,7 +50,8 @@ def merge_chunk(task: MergerTask, storage: DurableStorage) -> Merged:
             exchange.merge(Step(task.epoch), task.chunk)
         if fences.comes_too_late():
             exchange.withdraw_sum(Step(task.epoch), task.chunk)
-    log("chunk merged", job_id=task.job_id, epoch=task.epoch, chunk=task.chunk)
+    seconds = round(invocation.seconds, 3)
+    log("chunk merged", job_id=task.job_id, epoch=task.epoch, chunk=task.chunk, seconds=seconds)
     return _result(task, invocation, plan.spec)
 
 

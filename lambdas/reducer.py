@@ -76,7 +76,8 @@ def reduce_epoch(task: ReducerTask, storage: DurableStorage) -> EpochReport:
             report = _reduced_by_any_copy(run, epochs, invocation)
     with best_effort("delete what was exchanged", job_id=task.job_id, epoch=task.epoch):
         epochs.release(run)
-    log("epoch reduced", job_id=task.job_id, epoch=task.epoch, loss=report.loss)
+    seconds = round(invocation.seconds, 3)
+    log("epoch reduced", job_id=task.job_id, epoch=task.epoch, seconds=seconds, loss=report.loss)
     return report
 
 

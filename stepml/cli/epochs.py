@@ -15,6 +15,7 @@ from stepml.cli.attempts import (
     resumed_job,
 )
 from stepml.cli.errors import LOOKING_EXIT_CODES, BadInputError
+from stepml.cli.look import require_rank
 from stepml.cli.options import (
     AsJson,
     EndpointUrl,
@@ -82,6 +83,8 @@ def epochs(
         raise BadInputError("--rank: goes with --parts")
     client = Target.chosen(local, endpoint_url, stack, profile, region).client()
     job = client.execution(execution)
+    if rank is not None:
+        require_rank(rank, client.describe(job).job)
     attempts = [each for each in client.epochs(job) if epoch in (None, each.epoch)]
     _require_epoch(attempts, epoch)
     needs_functions = parts and (csv or as_json or epoch is not None or rank is not None)

@@ -57,7 +57,7 @@ def logs(
     job = client.execution(execution)
     output = Output(as_json)
     if rank is not None:
-        _require_rank(rank, client.describe(job).job)
+        require_rank(rank, client.describe(job).job)
     if not follow:
         lines = client.logs(job, rank)
         output.document({"job_id": job.name, "lines": [dataclasses.asdict(line) for line in lines]})
@@ -75,7 +75,7 @@ def logs(
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _require_rank(rank: int, job: str) -> None:
+def require_rank(rank: int, job: str) -> None:
     """Refuse a rank that the job, a JSON text, does not have."""
     try:
         last = parse_job(job).workers - 1
