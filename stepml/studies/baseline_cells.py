@@ -6,7 +6,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from stepml.studies.baselines.kinds import SCIKIT_LEARN, VM
+from stepml.studies.baselines.kinds import SCIKIT_LEARN, VM, Baseline
 from stepml.studies.baselines.processes import Outcome, Task, run_task
 from stepml.studies.baselines.training import TrainedEpoch
 from stepml.studies.cells import Cell
@@ -30,8 +30,9 @@ def run_baseline(client: Client, cell: Cell, interrupted: threading.Event) -> Ce
         ``interrupted`` is set; the process has been ended.
     """
     session = client.connection.session
+    kind: Baseline = SCIKIT_LEARN if cell.kind == SCIKIT_LEARN else VM
     task = Task(
-        SCIKIT_LEARN if cell.kind == SCIKIT_LEARN else VM,
+        kind,
         cell.spec,
         client.stack.bucket,
         client.connection.endpoint_url,

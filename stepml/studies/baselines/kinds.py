@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Final, Literal, get_args
 
-SCIKIT_LEARN = "scikit-learn"
-VM = "vm"
+SCIKIT_LEARN: Final = "scikit-learn"
+VM: Final = "vm"
 Baseline = Literal["scikit-learn", "vm"]
 BASELINES: tuple[Baseline, ...] = get_args(Baseline)
