@@ -84,6 +84,8 @@ def _in_words(value: dict[str, Any]) -> str:
     """Return a value's limits in words, with choices as code where they stand alone."""
     if "enum" in value:
         return ", ".join(map(_shown, value["enum"]))
+    if "pattern" in value:
+        return "a string"  # which the description describes
     choices = value.get("anyOf", [])
     if all(each.get("type") != "object" for each in choices):
         return " or ".join(map(_in_words, choices)) or describe(value)
