@@ -10,7 +10,7 @@ from msgspec import Meta
 from stepml.job.channels import Pattern
 from stepml.job.errors import InvalidJobError
 from stepml.job.model_base import ModelSpec, Trait
-from stepml.job.spec_base import SpecGroup
+from stepml.job.spec_base import SpecGroup, listed
 
 BatchSize = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 LearningRate = Annotated[float, Meta(gt=0, le=1e6)]
@@ -123,6 +123,9 @@ class AlgorithmSpec(SpecGroup, frozen=True, kw_only=True):
         return ("raise algorithm.learning_rate",) if is_steady else self.remedies(model)
 
 
+_DECAYING = ("inverse", "exponential")
+
+
 class Descent(AlgorithmSpec, frozen=True, kw_only=True):
     """Mini-batch descent: the common fields of algorithms that take steps along gradients."""
 
@@ -214,6 +217,11 @@ class Descent(AlgorithmSpec, frozen=True, kw_only=True):
         if self.nesterov and not self.momentum:
             raise InvalidJobError(
                 "algorithm.nesterov: requires an algorithm.momentum above 0, got true without one"
+            )
+        if self.decay != type(self)().decay and self.schedule not in _DECAYING:
+            raise InvalidJobError(
+                f"algorithm.decay: has no effect without schedule {listed(_DECAYING)}, but the job "
+                f"has {self.schedule or 'none'}; got {self.decay:g}"
             )
         if self.weight_decay:
             self._check_weight_decay(model)

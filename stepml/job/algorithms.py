@@ -19,6 +19,7 @@ from stepml.job.algorithm_base import (
     LocalEpochs,
     Start,
 )
+from stepml.job.errors import InvalidJobError
 from stepml.job.model_base import ModelSpec, Trait
 from stepml.job.spec_base import require_choice, tag
 
@@ -63,6 +64,14 @@ class ModelAveraging(Descent, frozen=True, kw_only=True, tag_field="name", tag="
     @classmethod
     def preference(cls, at: Circumstances) -> int:
         return 1 if at.exchanges_are_cheap else 2
+
+
+_OF_SOLVER = {
+    "local_iterations": "lbfgs",
+    "local_epochs": "sgd",
+    "learning_rate": "sgd",
+    "batch_size": "sgd",
+}
 
 
 class Admm(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="admm"):
@@ -160,6 +169,14 @@ class Admm(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="admm
         if not model.is_smooth:
             where = f"model {tag(model)!r}, whose loss is not smooth,"
             require_choice("algorithm.local_solver", self.solver(model), where, ("sgd",))
+        solver = self.solver(model)
+        for field, of_solver in _OF_SOLVER.items():
+            value = getattr(self, field)
+            if of_solver != solver and value != getattr(Admm(), field):
+                raise InvalidJobError(
+                    f"algorithm.{field}: has no effect with local_solver {solver!r}, only with "
+                    f"{of_solver!r}; set that, or remove it; got {value:g}"
+                )
 
     def remedies(self, model: ModelSpec) -> tuple[str, ...]:
         lower = super().remedies(model)

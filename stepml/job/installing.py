@@ -27,8 +27,10 @@ def install_command(extra: str) -> str:
         install += f" --extra-index-url {INDEXES[extra]}"
     try:
         found = distribution(PACKAGE)
-    except PackageNotFoundError:  # in a function
-        return f"pip install '{PACKAGE}[{extra}]'"
+    except PackageNotFoundError:  # it runs from where its files are, as functions do
+        root = Path(__file__).parents[2]
+        what = root if (root / "pyproject.toml").is_file() else PACKAGE
+        return f"{install} -e {shlex.quote(f'{what}[{extra}]')}"
     if checkout := _checkout(found):
         return f"{install} -e {shlex.quote(f'{checkout}[{extra}]')}"
     return f"{install} {shlex.join(_libraries(found, extra))}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -29,6 +29,7 @@ PLAIN: dict[str, Any] = {
     "start": "zero",
     "l2": 0.0,
 }
+_OF_SGD = ("learning_rate", "batch_size")
 
 
 def plain(group: _Group) -> _Group:
@@ -51,14 +52,27 @@ def plain_job(job: dict[str, Any]) -> dict[str, Any]:
         stop.setdefault("max_epochs", PLAIN["max_epochs"])
     if isinstance(data, dict):
         data.setdefault("standardise", PLAIN["standardise"])
+    idle = _OF_SGD if _has_other_solver(algorithm, job.get("model")) else ()
     for choice, kinds in ((algorithm, ALGORITHMS), (job.get("model"), MODELS)):
-        _make_plain(choice, kinds)
+        _make_plain(choice, kinds, idle)
     return job
 
 
-def _make_plain(choice: Any, kinds: Mapping[str, type[SpecGroup]]) -> None:
+def _make_plain(choice: Any, kinds: Mapping[str, type[SpecGroup]], idle: Sequence[str]) -> None:
     name = choice.get("name") if isinstance(choice, dict) else None
     fields = kinds[name].open_fields if isinstance(name, str) and name in kinds else ()
     for field in fields:
-        if field in PLAIN:
+        if field in PLAIN and field not in idle:
             choice.setdefault(field, PLAIN[field])
+
+
+def _has_other_solver(algorithm: Any, model: Any) -> bool:
+    """Return whether ranks of ADMM solve their problem by L-BFGS, which takes no steps of SGD."""
+    if not isinstance(algorithm, dict) or algorithm.get("name") != "admm":
+        return False
+    is_hinge = (
+        isinstance(model, dict)
+        and model.get("name") == "svm"
+        and model.get("loss", "hinge") == "hinge"
+    )
+    return algorithm.get("local_solver", "sgd" if is_hinge else "lbfgs") == "lbfgs"

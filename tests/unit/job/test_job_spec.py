@@ -317,6 +317,27 @@ EM = {"name": "expectation_maximisation"}
             " got 'least_squares'",
         ),
         (
+            {"algorithm": {"name": "admm", "learning_rate": 0.5}},
+            "algorithm.learning_rate: has no effect with local_solver 'lbfgs', only with 'sgd'; set",
+        ),
+        (
+            {"algorithm": {"name": "admm", "local_solver": "sgd", "local_iterations": 5}},
+            "algorithm.local_iterations: has no effect with local_solver 'sgd', only with 'lbfgs'",
+        ),
+        (
+            {"model": {"name": "svm"}, "algorithm": {"name": "admm", "local_iterations": 5}},
+            "algorithm.local_iterations: has no effect with local_solver 'sgd'",
+        ),
+        (
+            {"algorithm": {"name": "model_averaging", "decay": 0.5}},
+            "algorithm.decay: has no effect without schedule inverse or exponential, but the job "
+            "has none; got 0.5",
+        ),
+        (
+            {"algorithm": {"name": "model_averaging", "schedule": "cosine", "decay": 0.5}},
+            "but the job has cosine; got 0.5",
+        ),
+        (
             {"model": {"name": "svm"}, "algorithm": {"name": "admm", "local_solver": "lbfgs"}},
             "algorithm.local_solver: with model 'svm', whose loss is not smooth, expected sgd",
         ),
