@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 
 from markupsafe import Markup
 
+from stepml.client.history import PHASES
 from stepml.reports.charts import Column, bars
 from stepml.reports.figures import cost
 from stepml.reports.run_record import RunRecord
@@ -14,6 +16,7 @@ PREPARATION, EPOCHS, END = "preparation", "epochs", "writing the model"
 _WORDS = {
     "requests": "requests to services",
     "states": "states of the machine",
+    "transitions": "states of the machine",
     "lost": "calls in vain",
 }
 LEAST_USD = 1e-9  # less is an error of rounding
@@ -36,10 +39,23 @@ def costs_by_kind(record: RunRecord) -> dict[str, float]:
 
 def cost_chart(record: RunRecord) -> Markup:
     """Return a chart of the cost by kind; empty before the first epoch has ended."""
-    costs = costs_by_kind(record)
+    return _chart("US dollars by what they pay for", costs_by_kind(record))
+
+
+def preparation_chart(record: RunRecord) -> Markup:
+    """Return a chart of the cost of the preparation by state; empty if that is unknown."""
+    costs = {} if record.final is None else record.final.preparation.costs
+    by_phase: defaultdict[str, float] = defaultdict(float)
+    for state, usd in costs.items():
+        by_phase[PHASES.get(state, _WORDS.get(state, state))] += usd
+    return _chart("US dollars of the preparation", by_phase)
+
+
+def _chart(title: str, costs: Mapping[str, float]) -> Markup:
     total = sum(costs.values())
     rows = [
         Column(_WORDS.get(kind, kind), {"US dollars": usd}, f"$ {cost(usd)} ({usd / total:.0%})")
         for kind, usd in sorted(costs.items(), key=lambda each: -each[1])
+        if usd > 0
     ]
-    return bars("US dollars by what they pay for", rows)
+    return bars(title, rows)

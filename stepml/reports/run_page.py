@@ -9,7 +9,7 @@ from typing import Any
 from stepml.job.reports import EpochReport, JobReport
 from stepml.job.spec_base import label_text
 from stepml.reports import job_facts, traffic
-from stepml.reports.costs import cost_chart
+from stepml.reports.costs import cost_chart, preparation_chart
 from stepml.reports.data_facts import data_facts, value_text
 from stepml.reports.epoch_table import epoch_values, ranks_text
 from stepml.reports.figures import LOCAL_BASIS, cost, count, duration
@@ -64,6 +64,7 @@ def _values(record: RunRecord) -> dict[str, Any]:
         **epoch_values(record),
         **_job(record),
         "cost_chart": cost_chart(record),
+        "preparation_chart": preparation_chart(record),
         "cost_text": _cost_text(record),
     }
 

@@ -19,7 +19,14 @@ from stepml.job.parts import (
     Traffic,
     communication_share,
 )
-from stepml.job.reports import ClassQuality, DatasetFacts, EpochReport, JobReport, JobWarning
+from stepml.job.reports import (
+    ClassQuality,
+    DatasetFacts,
+    EpochReport,
+    JobReport,
+    JobWarning,
+    Preparation,
+)
 from stepml.reports.choosing import chosen_epochs, chosen_functions
 from stepml.reports.run_record import RunRecord
 from tests.support.moto_stack import JOB_TEXT, epoch_report, job_report
@@ -131,6 +138,7 @@ def _final(reports: list[EpochReport], text: str) -> JobReport:
         report,
         reason=text,
         cost_usd=reports[-1].total_cost_usd + 0.0001,
+        preparation=Preparation(3.0, {"Prepare": 0.0004, "transitions": 0.0002}),
         per_class=quality,
         confusion_matrix=[[40, 10], [5, 45]],
         warnings=[JobWarning(code="odd", text=text)],

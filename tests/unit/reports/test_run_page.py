@@ -96,6 +96,7 @@ def test_the_report_says_what_became_of_the_run() -> None:
     assert "converged : improved" in text
     assert "logistic_regression by model_averaging on 4 workers over s3" in text
     assert "1.56 s, straggler, cold" in text
+    assert "US dollars of the preparation" in text
     assert "6 attempts at 5 epochs; 1 of them did not succeed." in text
     assert "rank 1: Runtime.ExitError: improved" in text
     assert "stepml run - --local <<'JOB'" in text
