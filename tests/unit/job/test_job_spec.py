@@ -318,7 +318,7 @@ EM = {"name": "expectation_maximisation"}
         ),
         (
             {"algorithm": {"name": "admm", "learning_rate": 0.5}},
-            "algorithm.learning_rate: has no effect with local_solver 'lbfgs', only with 'sgd'; set",
+            "algorithm.learning_rate: has no effect with local_solver 'lbfgs', only with 'sgd'",
         ),
         (
             {"algorithm": {"name": "admm", "local_solver": "sgd", "local_iterations": 5}},
