@@ -178,6 +178,8 @@ class LocalAws:
     def serve(self) -> None:
         """Answer requests until `stop` is called from another thread."""
         threading.Thread(target=self._prepare_services, daemon=True).start()
+        if self._keeping is not None:
+            threading.Thread(target=self._keeping.resume, daemon=True).start()
         self._server.serve_forever(poll_interval=0.1)
 
     def stop(self) -> None:

@@ -23,6 +23,7 @@ class _Resource:
     elasticache: ClassVar[ElastiCache]
     kind: ClassVar[str]
     name_property: ClassVar[str] = ""
+    given: Any  # the properties
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -44,18 +45,24 @@ class _Resource:
         cls, resource_name: str, cloudformation_json: Any, *where: Any, **more: Any
     ) -> Self:
         made = cls(resource_name)
-        made.apply(cloudformation_json["Properties"])
+        made.given = cloudformation_json["Properties"]
+        made.apply(made.given)
         return made
 
     @classmethod
     def update_from_cloudformation_json(
         cls, original_resource: Any, new_resource_name: str, cloudformation_json: Any, **more: Any
     ) -> Any:
-        original_resource.apply(cloudformation_json["Properties"])
+        original_resource.given = cloudformation_json["Properties"]
+        original_resource.apply(original_resource.given)
         return original_resource
 
     def apply(self, properties: Any) -> None:
         """Make or change what the properties describe."""
+
+    def resume(self) -> None:
+        """Bring back what a local AWS that has ended had made of it."""
+        self.apply(self.given)
 
     def delete(self, account_id: str, region_name: str) -> None:
         """Delete it."""
@@ -117,12 +124,15 @@ class _Server(_Resource):
     def apply(self, properties: Any) -> None:
         if self.port is None:
             try:
-                self.port = self.start(properties)
+                self.port = self.start(properties, None)
             except CacheError as error:
                 raise JsonRESTError("CacheError", str(error)) from error
 
-    def start(self, properties: Any) -> int:
-        """Start the server, and return its port."""
+    def resume(self) -> None:
+        self.port = self.start(self.given, self.port)
+
+    def start(self, properties: Any, before: int | None) -> int:
+        """Start the server, on the port of before if there was one, and return its port."""
         raise NotImplementedError
 
     def delete(self, account_id: str, region_name: str) -> None:
@@ -134,8 +144,9 @@ class ReplicationGroup(_Server, CloudFormationModel):  # type: ignore[misc]
 
     kind, name_property, attribute = "ReplicationGroup", "ReplicationGroupId", "PrimaryEndPoint"
 
-    def start(self, properties: Any) -> int:
-        return self.elasticache.start_redis(self.name, properties.get("UserGroupIds", []))
+    def start(self, properties: Any, before: int | None) -> int:
+        groups = properties.get("UserGroupIds", [])
+        return self.elasticache.start_redis(self.name, groups, before)
 
 
 class CacheCluster(_Server, CloudFormationModel):  # type: ignore[misc]
@@ -143,8 +154,13 @@ class CacheCluster(_Server, CloudFormationModel):  # type: ignore[misc]
 
     kind, name_property, attribute = "CacheCluster", "ClusterName", "ConfigurationEndpoint"
 
-    def start(self, properties: Any) -> int:
-        return self.elasticache.start_memcached(self.name)
+    def start(self, properties: Any, before: int | None) -> int:
+        return self.elasticache.start_memcached(self.name, before)
+
+
+def is_of_cache(resource: object) -> bool:
+    """Return whether a resource of a stack is one of these."""
+    return isinstance(resource, _Resource)
 
 
 def use(elasticache: ElastiCache) -> None:

@@ -33,16 +33,23 @@ def machine_seams(servers: StackServers, endpoint_url: str, first_port: int) -> 
     )
     def create_group(cls: Any, resource_name: str, resource: Any, *where: Any, **more: Any) -> Any:
         group = _create_group(cls, resource_name, resource, *where, **more)
-        machine = Machine.of_metadata(resource.get("Metadata", {}))
-        if machine is not None:
-            directory = servers.directory(resource_name)
-            program = VirtualMachine(machine, directory, endpoint_url, first_port, read_secret)
-            servers.add(resource_name, program, machine.address)
-            try:
-                servers.start(resource_name)
-            except CacheError as error:  # a VM tries on; nobody waits for it
-                logger.warning("the VM of %s: %s", resource_name, error)
+        group.machine = Machine.of_metadata(resource.get("Metadata", {}))
+        start(group)
         return group
+
+    def start(group: Any) -> None:
+        """Start the program of a group's VM, if it has one."""
+        machine: Machine | None = group.machine
+        if machine is not None:
+            directory = servers.directory(group.name)
+            program = VirtualMachine(machine, directory, endpoint_url, first_port, read_secret)
+            servers.add(group.name, program, machine.address)
+            try:
+                servers.start(group.name)
+            except CacheError as error:  # a VM tries on; nobody waits for it
+                logger.warning("the VM of %s: %s", group.name, error)
+
+    FakeAutoScalingGroup.resume = start  # type: ignore[attr-defined]
 
     @seams.replaces(
         FakeAutoScalingGroup, "delete", why="ends no program, and leaves interfaces of its VMs"

@@ -12,6 +12,7 @@ from stepml.local.keeping.kept_items import KeptItems
 from stepml.local.keeping.kept_logs import KeptLogs
 from stepml.local.keeping.kept_objects import KeptObjects
 from stepml.local.keeping.requests import may_change_resources
+from stepml.local.keeping.resuming import resume_servers
 from stepml.local.keeping.shelves import Shelf
 from stepml.local.keeping.snapshot import Snapshot
 from stepml.local.keeping.store import Store
@@ -48,6 +49,10 @@ class Keeping:
         self._follow()
         for execution in self._executions.interrupted:
             execution.announce()
+
+    def resume(self) -> None:
+        """Start the servers of stacks, now that requests are answered."""
+        resume_servers()
 
     def answered(self, environ: Mapping[str, Any]) -> None:
         """Write what a request has changed, before its answer leaves.

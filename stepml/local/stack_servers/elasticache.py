@@ -43,8 +43,10 @@ class ElastiCache:
         self._groups.pop(group_id, None)
         self._reload()
 
-    def start_redis(self, name: str, groups: Sequence[str]) -> int:
+    def start_redis(self, name: str, groups: Sequence[str], before: int | None = None) -> int:
         """Start a Redis server for the users of ``groups``; return its port.
+
+        It is the port ``before``, if that is given and free.
 
         Raises
         ------
@@ -54,20 +56,22 @@ class ElastiCache:
         acl = self.servers.directory(name) / "users.acl"
         program = EncryptedRedis(self.servers.encryption, acl)
         program.set_users(self._members(groups))
-        port = self.servers.add(name, program)
+        port = self.servers.add(name, program, before=before)
         self._start(name)
         self._redis[name] = _Redis(program, port, tuple(groups))
         return port
 
-    def start_memcached(self, name: str) -> int:
+    def start_memcached(self, name: str, before: int | None = None) -> int:
         """Start a Memcached server; return its port.
+
+        It is the port ``before``, if that is given and free.
 
         Raises
         ------
         CacheError
             It cannot be started.
         """
-        port = self.servers.add(name, memcached(self.servers.encryption))
+        port = self.servers.add(name, memcached(self.servers.encryption), before=before)
         self._start(name)
         return port
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stepml.local.cache_server import CacheServer, CacheStatus
 from stepml.local.channel_programs import LocalProgram
-from stepml.local.ports import port_of, reserve_port
+from stepml.local.ports import port_of, reserve_again
 from stepml.local.stack_servers.encryption import Encryption, encryption_below
 from stepml.local_identity import HOST
 
@@ -47,7 +47,14 @@ class StackServers:
         path.mkdir(parents=True, exist_ok=True)
         return path
 
-    def add(self, name: str, program: LocalProgram, address: str | None = None) -> int:
+    def add(
+        self,
+        name: str,
+        program: LocalProgram,
+        address: str | None = None,
+        *,
+        before: int | None = None,
+    ) -> int:
         """Reserve a port for a server; return the port.
 
         Parameters
@@ -57,8 +64,10 @@ class StackServers:
         program : LocalProgram
         address : str, optional
             ``host:port`` in a private network, under which functions reach it.
+        before : int, optional
+            The port that it had in an earlier local AWS.
         """
-        reserved = reserve_port(self._first_port)
+        reserved = reserve_again(before, self._first_port)
         port = port_of(reserved)
         directory = self.directory(name)
         self._servers[name] = CacheServer(program, reserved, directory, START_WAIT_S)
