@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
 
-from stepml.cli.figures import shortened
+from stepml.cli.figures import shortened_inside
 
 GAP = "  "
 MIN_COLUMN = 6  # characters that a shortened cell keeps
@@ -46,8 +46,9 @@ def _fitted(widths: Sequence[int], flexible: Sequence[int], width: int) -> list[
 
 
 def _line(row: Sequence[str], widths: Sequence[int], numbers: Container[int]) -> str:
+    fitted = map(shortened_inside, row, widths)
     cells = (
-        cell.rjust(size) if column in numbers else shortened(cell, size).ljust(size)
-        for column, (cell, size) in enumerate(zip(row, widths, strict=True))
+        cell.rjust(size) if column in numbers else cell.ljust(size)
+        for column, (cell, size) in enumerate(zip(fitted, widths, strict=True))
     )
     return GAP.join(cells).rstrip()

@@ -40,6 +40,8 @@ def comparison_lines(comparison: Comparison, by: str, width: int) -> Iterator[Li
     }
     for title, rows in sections.items():
         yield from _section(title, rows, letters, width)
+    if comparison.cost_basis:
+        yield from (("", ""), (f"cost: {comparison.cost_basis}", ""))
 
 
 def _rows(rows: Sequence[Row]) -> Grid:

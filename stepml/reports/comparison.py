@@ -24,7 +24,7 @@ from stepml.job.reports import DatasetReport, EpochReport
 from stepml.job.spec_base import tag
 from stepml.reports.courses import best_value, first_at
 from stepml.reports.epoch_rows import median_parts
-from stepml.reports.figures import cost, duration, on_its_own, shown
+from stepml.reports.figures import LOCAL_BASIS, cost, duration, on_its_own, shown
 from stepml.reports.run_record import RunRecord
 from stepml.reports.settings import differing
 
@@ -55,6 +55,11 @@ class Comparison:
     parts: list[Row]  # seconds of the median rank in a mean epoch, by part
     to_level: list[Row]  # the effort until each was as good as ``level``; empty without a level
     notes: list[str]  # on the meaning of the comparison
+
+    @property
+    def cost_basis(self) -> str:
+        """The meaning of costs on the local AWS, where nobody pays; empty for others."""
+        return LOCAL_BASIS if any(run.is_local for run in self.runs) else ""
 
     @property
     def level_text(self) -> str:

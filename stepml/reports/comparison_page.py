@@ -48,7 +48,7 @@ def comparison_page(comparison: Comparison) -> str:
             rows=comparison.to_level,
         ),
         _Section("learning", "Learning", charts=_curves(comparison)),
-        _Section("time", "Time and cost", charts=_bars(comparison)),
+        _Section("time", "Time and cost", _basis(comparison), _bars(comparison)),
     )
     return page(
         "compare.html.j2",
@@ -58,6 +58,10 @@ def comparison_page(comparison: Comparison) -> str:
         notes=comparison.notes,
         sections=[each for each in sections if each.has_content],
     )
+
+
+def _basis(comparison: Comparison) -> str:
+    return f"Costs on the local AWS: {comparison.cost_basis}." if comparison.cost_basis else ""
 
 
 def _curves(comparison: Comparison) -> list[Markup]:

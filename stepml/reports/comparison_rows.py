@@ -62,6 +62,7 @@ def document(comparison: Comparison) -> dict[str, Any]:
         "parts": _by_name(comparison.parts),
         "to_level": _by_name(comparison.to_level),
         "notes": comparison.notes,
+        "cost_basis": comparison.cost_basis,
     }
 
 

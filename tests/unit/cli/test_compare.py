@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import msgspec
 import pytest
 from typer.testing import CliRunner, Result
 
+from stepml.cli.aligned import aligned
 from stepml.cli.app import app
 from stepml.client import watch
 from stepml.job.documents import encode
@@ -51,11 +53,13 @@ def test_runs_are_compared_in_tables_of_80_columns(runs: tuple[str, str]) -> Non
     assert lines[4] == "workers  4  8"
     assert "epoch speed-up      1.00 ×      1.00 ×" in lines
     assert "until loss ≤ 0.5000           A           B" in lines
-    assert lines[-4:] == [
+    assert lines[-6:] == [
         "loss by epoch       A       B",
         "1              1.0000  1.0000",
         "2              0.5000  0.5000",
         "3              0.3333       –",
+        "",
+        "cost: AWS list prices × local seconds",
     ]
     assert max(map(len, lines)) <= 80
 
@@ -66,8 +70,15 @@ def test_the_course_of_training_is_also_shown_by_second_and_dollar(
 ) -> None:
     lines = invoke(*runs, "--by", by).stdout.splitlines()
     (start,) = (number for number, line in enumerate(lines) if line.startswith("loss by "))
-    assert len(lines) - start == 11
-    assert lines[-1].split()[-2:] == ["0.3333", "–"]
+    assert len(lines) - start == 13
+    assert lines[-3].split()[-2:] == ["0.3333", "–"]
+
+
+def test_long_values_lose_their_middle() -> None:
+    place = f"s3://{'b' * 60}/data/rows.csv"
+    (line,) = aligned([["data.uri", place, "x"]], {1, 2}, 40, range(3))
+    assert re.fullmatch(r"data.uri  s3://b+…data/rows.csv  x", line)
+    assert len(line) == 40
 
 
 def test_many_runs_are_shown_in_blocks(runs: tuple[str, str]) -> None:
