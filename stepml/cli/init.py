@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stepml.cli.errors import BadInputError
-from stepml.cli.options import AsJson
+from stepml.cli.options import AsJson, name_or_index
 from stepml.cli.output import Output
+from stepml.job.names import stem_of
 
 if TYPE_CHECKING:
     from stepml.client.examples import Example
@@ -26,7 +29,9 @@ def add_to(app: typer.Typer) -> None:
 def init(
     example: Annotated[
         str | None,
-        typer.Argument(metavar="EXAMPLE", help="The example; without one, all are listed."),
+        typer.Argument(
+            metavar="EXAMPLE", help="The example; without one, and without --data, all are listed."
+        ),
     ] = None,
     file: Annotated[
         Path | None,
@@ -35,30 +40,97 @@ def init(
             help="The file to write: .json, .yaml or .toml. Default: EXAMPLE.json.",
         ),
     ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="PATH",
+            help="Write a job for this file or folder, as in: stepml init --data rows.csv job.json",
+        ),
+    ] = None,
+    label: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME_OR_INDEX",
+            help="With --data: the column to predict. Default: the last one.",
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the example jobs, or write one to start from."""
-    from stepml.client.examples import (
-        ExampleNotFoundError,
-        FileTakenError,
-        examples,
-        find_example,
-        write_example,
-    )
-
+    """List the example jobs, write one to start from, or write a job for your own data."""
     output = Output(as_json)
+    if data is not None:
+        if file is not None:
+            raise BadInputError(
+                f"--data: EXAMPLE {example!r} has data of its own; give one of them"
+            )
+        _write_first_job(data, label, None if example is None else Path(example), force, output)
+        return
+    if label is not None:
+        raise BadInputError("--label: goes with --data")
+    from stepml.client.examples import examples
+
     if example is None:
         _list(examples(), output)
-        return
+    else:
+        _write_example(example, file, force, output)
+
+
+def _write_example(name: str, file: Path | None, force: bool, output: Output) -> None:
+    from stepml.client.examples import ExampleNotFoundError, find_example, write_example
+
     try:
-        found = find_example(example)
-        path = write_example(found, file, force=force)
-    except (ExampleNotFoundError, FileTakenError) as error:
+        example = find_example(name)
+    except ExampleNotFoundError as error:
         raise BadInputError(str(error)) from None
-    commands = list(_commands(found, path))
-    output.document({"example": found.name, "job": str(path), "next": commands})
-    output.line(f"wrote {path}: {found.about}")
+    with _refusing_taken_files():
+        path = write_example(example, file, force=force)
+    _tell({"example": example.name}, path, example.about, list(_commands(example, path)), output)
+
+
+def _write_first_job(
+    data: Path, label: str | None, file: Path | None, force: bool, output: Output
+) -> None:
+    from stepml.cli.data_lines import data_lines
+    from stepml.cli.data_places import local_place
+    from stepml.client.examples import write_files
+    from stepml.client.first_jobs import first_job
+    from stepml.client.job_sources import job_in_format
+
+    if not data.exists():
+        raise BadInputError(f"--data: {str(data)!r} cannot be read: No such file or directory")
+    with (
+        output.working("reading the first rows"),
+        local_place(data).in_its_words({"data.label": "--label"}),
+    ):
+        found = first_job(data, None if label is None else name_or_index(label))
+    path = file or Path(f"{stem_of(data.name.partition('.')[0])}.json")
+    text = job_in_format(found.job, path)
+    with _refusing_taken_files():
+        write_files({path: text.encode()}, force=force)
+    for line in data_lines(found.facts):
+        output.line(line)
+    model = found.job["model"]["name"].replace("_", " ")
+    commands = [f"stepml data put {quote(str(data))} --local", f"stepml run {path} --local"]
+    _tell({"data": found.job["data"]["uri"]}, path, model, commands, output)
+
+
+@contextmanager
+def _refusing_taken_files() -> Iterator[None]:
+    from stepml.client.examples import FileTakenError
+
+    try:
+        yield
+    except FileTakenError as error:
+        raise BadInputError(str(error)) from None
+
+
+def _tell(
+    more: Mapping[str, str], path: Path, about: str, commands: Sequence[str], output: Output
+) -> None:
+    output.document({**more, "job": str(path), "next": commands})
+    output.line(f"wrote {path}: {about}")
     for command in commands:
         output.line(f"  {command}")
 

@@ -22,7 +22,7 @@ class ExampleNotFoundError(StepMLError, LookupError):
 
 
 class FileTakenError(StepMLError):
-    """There is a file already where an example would be written."""
+    """There is a file already where a job would be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +97,18 @@ def write_example(example: Example, target: Path | None = None, *, force: bool =
     """
     place = target or Path(example.name if example.has_code else f"{example.name}.json")
     contents = _contents(example, place)
+    write_files(contents, force=force)
+    return next(iter(contents))
+
+
+def write_files(contents: Mapping[Path, bytes], *, force: bool = False) -> None:
+    """Write files and their directories; the errors are those of `write_example`."""
     taken = [path for path in contents if path.exists()]
     if taken and not force:
         raise FileTakenError(f"{taken[0]} exists; --force replaces it, FILE is another place")
     for path, content in contents.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-    return next(iter(contents))
 
 
 def _contents(example: Example, place: Path) -> dict[Path, bytes]:

@@ -98,3 +98,47 @@ def test_what_cannot_be_written_is_refused(
 ) -> None:
     assert message in invoke(*arguments, code=2).stderr
     assert list(tmp_path.iterdir()) == []
+
+
+ROWS = {
+    "two": ("busy", lambda n: "yes" if n % 3 else "no", "logistic_regression"),
+    "three": ("kind", lambda n: "abc"[n % 3], "softmax_regression"),
+    "numbers": ("price", lambda n: f"{n * 7 % 501 / 10:.2f}", "linear_regression"),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_job_for_own_data_has_a_model_that_suits_the_labels(name: str, tmp_path: Path) -> None:
+    label, value, model = ROWS[name]
+    rows = "".join(f"{n % 11},{'xy'[n % 2]},{value(n)}\n" for n in range(400))
+    (tmp_path / f"{name}.csv").write_text(f"a,city,{label}\n{rows}")
+
+    lines = invoke("--data", f"{name}.csv").stdout.splitlines()
+
+    job = json.loads((tmp_path / f"{name}.json").read_bytes())
+    assert job == {"data": {"uri": f"data/{name}.csv", "label": label}, "model": {"name": model}}
+    assert lines[0].startswith(f"data: 400 rows, 3 columns (csv, header); label '{label}', ")
+    assert lines[-2:] == [
+        f"  stepml data put {name}.csv --local",
+        f"  stepml run {name}.json --local",
+    ]
+    invoke("--data", f"{name}.csv", "other.yaml", "--label", label)
+    assert parse_job(job_json((tmp_path / "other.yaml").read_bytes(), "x.yaml")) == parse_job(job)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "rows.csv", "--label", "bb"], "--label is 'bb', which is none of the columns"),
+        (["--data", "lost.csv"], "--data: 'lost.csv' cannot be read: No such file or directory"),
+        (["--data", "rows.csv", "x.txt"], "expected a name that ends in .json"),
+        (["digits_defaults", "x.json", "--data", "rows.csv"], "has data of its own"),
+        (["--label", "b"], "--label: goes with --data"),
+    ],
+)
+def test_wrong_data_are_refused_and_nothing_is_written(
+    arguments: list[str], message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "rows.csv").write_text("a,b\n" + "1,0\n2,1\n" * 40)
+    assert message in " ".join(invoke(*arguments, code=2).stderr.split())
+    assert [each.name for each in tmp_path.iterdir()] == ["rows.csv"]
