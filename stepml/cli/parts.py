@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from stepml.cli.aligned import aligned
+from stepml.cli.display import LINE_COLUMNS
 from stepml.cli.figures import cost, size
 from stepml.cli.folding import folded
 from stepml.job.parts import FunctionTimes, Parts
@@ -66,7 +67,7 @@ def function_lines(functions: Sequence[FunctionTimes]) -> Iterator[tuple[str, st
         start = _seconds(each.start) + ("*" if each.is_cold else "")
         yield _function_line(_name(each), [start, *parts]), None
     yield "", None
-    header, *lines = aligned([*_traffic_rows(functions)], range(1, 7))
+    header, *lines = aligned([*_traffic_rows(functions)], range(1, 7), LINE_COLUMNS, [7])
     yield header, "bold"
     yield from ((line, None) for line in lines)
     yield "", None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ import msgspec
 import pytest
 from moto.core.responses import ActionResult
 from moto.stepfunctions.responses import StepFunctionResponse
+from msgspec.structs import replace as replace_fields
 from typer.testing import CliRunner, Result
 
 from stepml.cli.app import app
@@ -30,6 +32,7 @@ from stepml.client.logs import LogLine
 from stepml.job import keys
 from stepml.job.documents import encode
 from stepml.job.parse import parse_job
+from stepml.job.parts import FunctionTimes, Parts, Traffic
 from stepml.job.reports import ClassQuality, Failure, JobWarning
 from tests.support.moto_stack import BUCKET, JOB, JOB_TEXT, MotoStack, epoch_report
 
@@ -315,6 +318,44 @@ def test_epochs_are_a_table(stack: MotoStack, job: Path, name: str) -> None:
     ]
     assert attempts[1]["total_cost_usd"] == 0.000375
     assert attempts[1]["stragglers"] == []
+
+
+def test_parts_and_functions_of_epochs_are_shown(stack: MotoStack, job: Path, name: str) -> None:
+    times = FunctionTimes("rank", 0, 0.5, Parts(compute=2), traffic={"s3": Traffic(3, 4, 5)})
+    first, last = stack.put_epochs(name, 2)
+    last = replace_fields(last, quantiles={"compute": [2.0] * 5}, communication_share=0.25)
+    stack.put_results(name, [first, last])
+    stack.put(keys.epoch_report(name, 2), encode(last))  # of many ranks
+    stack.put(keys.ranks(name, 2), msgspec.json.encode(times) + b"\n")
+    invoke("run", job, "--name", name)
+    for epoch in (1, 2):
+        stack.start_child(f"{name}-e{epoch}-r0-t0")
+    table = invoke("epochs", name, "--parts").stdout.splitlines()
+    assert table[1].split() == ["2", *["-"] * 2, "2.000", *["-"] * 6, "25%"]
+    functions = invoke("epochs", name, "--parts", "--epoch", "2").stdout.splitlines()
+    assert functions[2].split()[:5] == ["rank", "0", "0.500", "-", "2.000"]
+    found = [each["functions"] for each in invoke_json("epochs", name, "--parts")["epochs"]]
+    assert (found[0], found[1][0]["parts"]) == ([], {"compute": 2.0})
+    rows = [*csv.DictReader(invoke("epochs", name, "--parts", "--csv").stdout.splitlines())]
+    assert [(row["epoch"], row["s3_requests"]) for row in rows] == [("2", "3")]
+    assert len([*csv.DictReader(invoke("epochs", name, "--csv").stdout.splitlines())]) == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--csv", "--json"], "--csv and --json exclude each other"),
+        (["--rank", "0"], "--rank: goes with --parts"),
+        (["--parts", "--rank", "9"], "--rank: expected 0 to"),
+        (["--epoch", "9"], "--epoch: this job has no attempt at epoch 9"),
+    ],
+)
+def test_parts_that_do_not_exist_are_refused(
+    stack: MotoStack, job: Path, name: str, flags: list[str], message: str
+) -> None:
+    invoke("run", job, "--name", name)
+    result = invoke("epochs", name, *flags, code=2)
+    assert message in result.stderr + result.stdout
 
 
 def fail_child(stack: MotoStack, name: str, ranks: list[int], failed: int) -> None:
