@@ -33,6 +33,7 @@ COLOURS = 10
 MOST_POINTS = 400  # of a line; of more, the smallest and the largest of each neighbourhood
 MOST_DOTS = 60  # points of a line that have a dot with their value
 LEAST = 0.1  # pixels of a part that is drawn
+WIDEST_COLUMN = 80.0
 MOST_COLUMNS = 100  # of more, neighbours are averaged
 ROW, NARROW_ROW = 22.0, 15.0  # heights of bars with their distance …
 MOST_WIDE_ROWS = 20  # … and the number up to which they are the first
@@ -245,7 +246,8 @@ def _stack(
         below += value
         if bottom - top >= LEAST:
             what = element("title", f"{column.name}: {kind} {value:.4g}")
-            at = {"x": left + width * 0.1, "width": width * 0.8}
+            wide = min(width * 0.8, WIDEST_COLUMN)
+            at = {"x": left + (width - wide) / 2, "width": wide}
             drawn.append(element("rect", what, y=top, height=bottom - top, class_=colour, **at))
     return joined(*drawn)
 

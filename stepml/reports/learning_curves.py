@@ -15,8 +15,11 @@ MOST_METRICS = 12
 
 
 def learning_curves(reports: Sequence[EpochReport], rows: str = "validation") -> list[Markup]:
-    """Return a chart of the loss, and charts of the metrics on the ``rows`` of that name."""
-    if not reports:
+    """Return a chart of the loss, and charts of the metrics on the ``rows`` of that name.
+
+    One epoch has no curves.
+    """
+    if len(reports) < 2:
         return []
     loss = [Series(rows, _points(reports, lambda each: each.loss))]
     if rows != "training":

@@ -12,7 +12,7 @@ from stepml.reports import job_facts, traffic
 from stepml.reports.costs import cost_chart, preparation_chart
 from stepml.reports.data_facts import data_facts, value_text
 from stepml.reports.epoch_table import epoch_values, ranks_text
-from stepml.reports.figures import LOCAL_BASIS, cost, count, duration
+from stepml.reports.figures import LOCAL_BASIS, cost, count, duration, on_its_own
 from stepml.reports.learning_curves import communication_curve, learning_curves
 from stepml.reports.pages import page
 from stepml.reports.phases import phase_chart
@@ -70,12 +70,19 @@ def _values(record: RunRecord) -> dict[str, Any]:
 
 
 def _learning(record: RunRecord) -> dict[str, Any]:
-    final = record.final
+    final, report = record.final, record.model_report
     return {
+        "measures_title": f"The model on the {judged_rows(record)} rows",
+        "measures": [] if report is None else _measures(report),
         "curves": learning_curves(record.epochs, judged_rows(record)),
         "classes": [] if final is None else _classes(final),
         "confusion": None if final is None else _confusion(final),
     }
+
+
+def _measures(report: EpochReport) -> list[tuple[str, str]]:
+    values = {"loss": on_its_own(report.loss, 6)}
+    return list((values | {name: on_its_own(x, 4) for name, x in report.metrics.items()}).items())
 
 
 def _classes(final: JobReport) -> list[list[str]]:
