@@ -19,6 +19,7 @@ from stepml.cli.options import (
 )
 from stepml.cli.output import Output
 from stepml.client.stack import DEFAULT_STACK
+from stepml.job.spec_base import listed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,7 +58,8 @@ stored_data.add_to(app)
 )
 def get(
     name: Annotated[
-        DatasetName, typer.Argument(metavar="NAME", help=f"One of {', '.join(DatasetName)}.")
+        DatasetName,
+        typer.Argument(metavar="NAME", help=f"The data set: {listed(tuple(DatasetName))}."),
     ],
     upload: Annotated[
         bool | None,

@@ -23,7 +23,7 @@ from stepml.cli.options import (
 from stepml.cli.output import Output
 from stepml.client.errors import ExecutionNotFoundError
 from stepml.client.stack import DEFAULT_STACK
-from stepml.job.spec_base import tag
+from stepml.job.spec_base import listed, tag
 from stepml.reports.figures import LOCAL_BASIS
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def jobs(
         typer.Option(
             case_sensitive=False,
             metavar="STATUS",
-            help=f"Only jobs that are {', '.join(Status).lower()}.",
+            help=f"Only jobs that are {listed(tuple(each.lower() for each in Status))}.",
             show_default=False,
         ),
     ] = None,

@@ -13,7 +13,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -105,7 +104,7 @@ def _common_metrics(runs: Sequence[RunRecord]) -> set[str]:
 
 def _level(runs: Sequence[RunRecord], measure: str) -> float | None:
     best = [best_value(run, measure) for run in runs]
-    known = [value for value in best if value is not None and math.isfinite(value)]
+    known = [value for value in best if value is not None]
     if len(known) < 2:
         return None
     return max(known, key=lambda value: rank_of(measure, value))
@@ -127,6 +126,7 @@ def _results(runs: Sequence[RunRecord]) -> list[Row]:
     reports = [run.model_report for run in runs]
     rows = [
         _row("status", [run.status for run in runs], str.lower),
+        _row("error", [run.failure.error if run.failure else None for run in runs], str),
         _row("epochs", [len(run.epochs) for run in runs], str),
         _row("loss", [None if each is None else each.loss for each in reports], _measured),
         *_metrics(reports),

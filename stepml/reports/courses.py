@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -39,7 +40,7 @@ def course(record: RunRecord, measure: str, axis: Axis) -> list[tuple[float, flo
 
 def best_value(record: RunRecord, measure: str) -> float | None:
     """Return the best value of all epochs, or None without any."""
-    values = [value for _, value in course(record, measure, EPOCH)]
+    values = [value for _, value in course(record, measure, EPOCH) if math.isfinite(value)]
     return min(values, key=lambda value: rank_of(measure, value), default=None)
 
 
