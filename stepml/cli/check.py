@@ -110,6 +110,7 @@ def _document(file: str, found: JobFindings) -> dict[str, Any]:
     return {
         "job": file or None,
         "mistakes": found.mistakes,
+        "notes": found.notes,
         "unchecked": found.unchecked,
         "warnings": [{"code": each.code, "text": each.text} for each in found.warnings],
         "data": None if facts is None else msgspec.to_builtins(facts),
@@ -133,3 +134,4 @@ def _show(found: JobFindings, file: str, again: str, target: Target, output: Out
         return
     output.complaint(f"{name}: {count(len(found.mistakes), 'mistake')}")
     output.numbered(found.mistakes)
+    output.unfolded(found.notes)

@@ -13,6 +13,7 @@ import msgspec
 from stepml.cli.data_places import DataPlace, local_place
 from stepml.cli.job_input import with_settings
 from stepml.cli.options import Target
+from stepml.cli.output import notes_of
 from stepml.cli.own_code import STAND_IN, pack, require_entry_point, with_code
 from stepml.client import Client
 from stepml.client.catalogues import BucketObjects
@@ -37,6 +38,7 @@ class JobFindings:
     """The findings about a job."""
 
     mistakes: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # lines that show the place of a mistake
     unchecked: list[str] = field(default_factory=list)  # with the reason
     facts: DatasetFacts | None = None
     share: float = 0.0  # of the data's bytes that were read
@@ -84,6 +86,7 @@ def findings_of(
         require_small(text)
     except InvalidJobError as error:
         found.add(error.mistakes or [str(error)])
+        found.notes = notes_of(error)
         return found
     packed = None if code is None else pack(code)
     if packed is not None:

@@ -15,6 +15,7 @@ import typer
 from stepml.cli.errors import BadInputError
 from stepml.job.errors import InvalidJobError
 from stepml.job.json_text import MOST_JOB_BYTES, json_document
+from stepml.job.suggestions import nearest
 
 STDIN = Path("-")
 
@@ -80,9 +81,25 @@ def read_job(job: Path) -> bytes:
         with nullcontext(sys.stdin.buffer) if job == STDIN else job.open("rb") as file:
             content = file.read(MOST_JOB_BYTES + 1)
     except OSError as error:
-        raise BadInputError(f"job file {str(job)!r} cannot be read: {error.strerror}") from None
+        hint = _hint_at_file(job) if isinstance(error, FileNotFoundError) else ""
+        raise BadInputError(
+            f"job file {str(job)!r} cannot be read: {error.strerror}{hint}"
+        ) from None
     if len(content) > MOST_JOB_BYTES:  # of any length: it may be data, or a device without end
         raise BadInputError(
             f"job file {str(job)!r}: expected a job, in at most {MOST_JOB_BYTES:,} bytes"
         )
     return content
+
+
+def _hint_at_file(job: Path) -> str:
+    """Return a hint at the job beside a file that does not exist, or "" if none is like it."""
+    from stepml.client.job_sources import SUFFIXES
+
+    try:
+        beside = sorted(each for each in job.parent.iterdir() if each.suffix.lower() in SUFFIXES)
+    except OSError:  # there is no such directory
+        return ""
+    meant = next((each.name for each in beside if each.stem == job.stem), None)
+    meant = meant or nearest(job.name, (each.name for each in beside))
+    return f" (did you mean {str(job.parent / meant)!r}?)" if meant else ""

@@ -114,8 +114,11 @@ class Output:
 
     def refusal(self, error: Exception) -> None:
         """Write an error with each of its mistakes on a line, and with its notes."""
-        name, mistakes = type(error).__name__, getattr(error, "mistakes", ())
-        notes = [line for note in getattr(error, "__notes__", ()) for line in note.split("\n")]
+        name, mistakes, notes = (
+            type(error).__name__,
+            getattr(error, "mistakes", ()),
+            notes_of(error),
+        )
         if self.as_json:
             more = {"mistakes": mistakes, "notes": notes}
             self.error(name, str(error), **{key: each for key, each in more.items() if each})
@@ -125,13 +128,17 @@ class Output:
             self.numbered(mistakes)
         else:
             self.complaint(f"{name}: {error}")
-        for line in notes:
-            self._complaint(f"  {line}")
+        self.unfolded(notes)
 
     def numbered(self, mistakes: Sequence[str]) -> None:
         """Write each of the mistakes on a line with its number, on stderr."""
         for number, each in enumerate(mistakes, 1):
             self.complaint(f"  {number}. {each}")
+
+    def unfolded(self, notes: Sequence[str]) -> None:
+        """Write lines on stderr, such as an excerpt with a caret below it, as they are."""
+        for line in notes:
+            self._complaint(f"  {line}")
 
     def complaint(self, text: str) -> None:
         """Write a line for people on stderr, folded to the width of a terminal."""
@@ -145,3 +152,8 @@ class Output:
     def _print(self, text: str) -> None:
         self.stdout.write(f"{text}\n")
         self.stdout.flush()
+
+
+def notes_of(error: Exception) -> list[str]:
+    """Return the lines of an error's notes."""
+    return [line for note in getattr(error, "__notes__", ()) for line in note.split("\n")]

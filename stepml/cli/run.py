@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,7 +35,6 @@ from stepml.job.names import stem_of
 
 if TYPE_CHECKING:
     from stepml.client import Client, Execution
-    from stepml.job.spec import JobSpec
 
 MAX_WORKERS_PER_CORE = 16  # on this machine; above it, their starts dominate a job
 
@@ -95,11 +94,13 @@ def run(
 
     Ctrl-C stops watching; the job continues.
     """
+    from stepml.job.job_files import checked_spec
+
     file, text = file_of(job), job_given(job, settings)
     chosen = name if name is not None else default_name(job)
     packed = None if code is None else pack(code)
     names = [chosen] if repeat is None else repeated_names(chosen, repeat)
-    spec = _checked(text if packed is None else with_code(text, STAND_IN, file), file, names)
+    spec = checked_spec(text if packed is None else with_code(text, STAND_IN, file), names, file)
     if packed is not None:
         require_entry_point(packed, spec)
     if strict:
@@ -153,17 +154,6 @@ def default_name(job: Path) -> str:
     stem = stem_of("" if is_stream(job) else job.stem)
     # Three random letters distinguish runs that start in the same second.
     return f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)[:3]}"
-
-
-def _checked(text: str, file: str, names: Sequence[str]) -> JobSpec:
-    """Return the job, or refuse an invalid job or name before any request."""
-    from stepml.job.names import check_job_id
-    from stepml.job.parse import parse_job
-
-    spec = parse_job(text, file)
-    for name in names:
-        check_job_id(name, spec.stop.most_epochs)
-    return spec
 
 
 def _repeat(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from stepml.job.errors import InvalidJobError
-from stepml.job.json_text import job_text
+from stepml.job.json_text import job_text, json_document
 from stepml.job.names import check_job_id
-from stepml.job.parse import parse_job
+from stepml.job.salvage import salvaged
+from stepml.job.spec import JobSpec
 
 MAX_INPUT_BYTES = 262_144  # of an execution
 
@@ -28,9 +31,28 @@ def checked_job(job: bytes | str, name: str, file: str = "") -> str:
         The job or the name is wrong.
     """
     text = (job_text(job, file) if isinstance(job, bytes) else job).removeprefix("\ufeff")
-    check_job_id(name, parse_job(text, file).stop.most_epochs)
+    checked_spec(text, [name], file)
     require_small(text)
     return text
+
+
+def checked_spec(text: str, names: Sequence[str], file: str = "") -> JobSpec:
+    """Return the job in a JSON text, which may start under each of ``names``.
+
+    Raises
+    ------
+    InvalidJobError
+        The job or a name is wrong; the message has all mistakes.
+    """
+    spec, mistakes = salvaged(json_document(text, file))
+    for name in names:
+        try:
+            check_job_id(name, 1 if spec is None else spec.stop.most_epochs)
+        except InvalidJobError as error:
+            mistakes.append(str(error))
+    if spec is None or mistakes:
+        raise InvalidJobError.of(mistakes)
+    return spec
 
 
 def require_small(text: str) -> None:

@@ -516,3 +516,36 @@ class _SomethingElse(SimpleHTTPRequestHandler):
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
         return
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("job", "job.json"), ("jbo.json", "job.json"), ("JOB.yaml", "job.json"), ("other", None)],
+)
+def test_a_job_file_that_is_missing_has_the_one_that_is_meant(
+    tmp_path: Path, given: str, meant: str | None
+) -> None:
+    (tmp_path / "job.json").write_text("{}")
+
+    line = refused("run", tmp_path / given)
+
+    assert ("did you mean" in line) == (meant is not None)
+    assert meant is None or line.endswith(f"(did you mean {str(tmp_path / meant)!r}?)")
+
+
+def test_mistakes_of_the_job_and_its_name_come_together(tmp_path: Path) -> None:
+    path = tmp_path / "job.json"
+    path.write_text(json.dumps({**JOB, "workers": "4"}), encoding="utf-8")
+
+    found = refused_in_json("run", path, "--name", "p3.12")["mistakes"]
+
+    assert [each.partition(": ")[0] for each in found] == ["workers", "run name"]
+
+
+def test_check_shows_the_place_of_a_mistake_in_the_json(tmp_path: Path) -> None:
+    path = tmp_path / "job.json"
+    path.write_text('{"workers": 4, # four\n}', encoding="utf-8")
+
+    shown = CliRunner().invoke(app, ["check", str(path)]).stderr.splitlines()
+
+    assert shown[2:] == ['  {"workers": 4, # four', "                 ^"]
