@@ -12,6 +12,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, overload
 from urllib.parse import urlsplit
 
+from stepml.client.cut_answers import refuse_cut_answers
 from stepml.client.errors import (
     AccessError,
     CredentialsError,
@@ -142,7 +143,9 @@ class Connection:
             s3={"addressing_style": "path"} if self.is_local else None,
         )
         with translated(self.endpoint_url):
-            return self.session.client(service, endpoint_url=self.endpoint_url, config=config)
+            client = self.session.client(service, endpoint_url=self.endpoint_url, config=config)
+        refuse_cut_answers(client)
+        return client
 
 
 def connect(
