@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 from msgspec import structs
@@ -55,7 +56,7 @@ def run_record(
         environment=_DEPLOYED,
         is_local=True,
         functions={
-            each.epoch: chosen_functions(_functions(each.epoch, n_ranks), each)
+            each.epoch: chosen_functions(_functions(each.epoch == 1, n_ranks), each)
             for each in chosen_epochs(reports)
             if n_ranks > MOST_RANKS_LISTED
         },
@@ -82,15 +83,17 @@ def failed_record(text: str = "plain", **changed: Any) -> RunRecord:
     )
 
 
-def _functions(epoch: int, n_ranks: int) -> list[FunctionTimes]:
-    ranks = [_rank(epoch, rank) for rank in range(n_ranks)]
+@cache
+def _functions(is_first: bool, n_ranks: int) -> list[FunctionTimes]:
+    """Return the functions of an epoch; those of the first one are cold."""
+    ranks = [_rank(is_first, rank) for rank in range(n_ranks)]
     merging = Parts(load=0.01, transfer=0.04, merge=0.02)
     mergers = [FunctionTimes("merger", chunk, 1.3, merging) for chunk in range(2)]
     reducing = Parts(load=0.02, compute=0.1, transfer=0.06, other=0.01)
     return [*ranks, *mergers, FunctionTimes("reducer", 0, 1.5, reducing)]
 
 
-def _rank(epoch: int, rank: int) -> FunctionTimes:
+def _rank(is_cold: bool, rank: int) -> FunctionTimes:
     slow = 0.4 if rank == 1 else 0.0
     parts = Parts(
         load=0.05 + 0.01 * (rank % 3),
@@ -102,14 +105,13 @@ def _rank(epoch: int, rank: int) -> FunctionTimes:
         snapshot=0.02,
         other=0.01,
     )
-    is_cold = epoch == 1
     start, init = (0.35, 0.25) if is_cold else (0.08, 0.0)
     traffic = {"s3": Traffic(12, 40_000, 120_000)}
     return FunctionTimes("rank", rank, start, parts, is_cold, init, cost_usd=4e-5, traffic=traffic)
 
 
 def _report(epoch: int, n_ranks: int, *, last: bool) -> EpochReport:
-    functions = _functions(epoch, n_ranks)
+    functions = _functions(epoch == 1, n_ranks)
     ranks = [each.parts for each in functions if each.role == "rank"]
     is_wide = n_ranks > MOST_RANKS_LISTED
     spread = {part: [getattr(ranks[0], part)] * len(QUANTILES) for part in Parts.__struct_fields__}
