@@ -112,5 +112,7 @@ def shown(name: str, spread: Spread) -> str:
         return f"{spread.mean:.1f} ± {spread.deviation:.1f} s"
     if name == "epochs":
         return f"{spread.mean:.1f} ± {spread.deviation:.1f}"
-    decimals = 6 if name == "loss" else 4
-    return f"{on_its_own(spread.mean, decimals)} ± {on_its_own(spread.deviation, decimals)}"
+    middle = on_its_own(spread.mean, 6 if name == "loss" else 4)
+    places = len(middle.partition(".")[2])
+    deviation = f"{spread.deviation:.3g}" if "e" in middle else f"{spread.deviation:.{places}f}"
+    return f"{middle} ± {deviation}"

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from stepml.cli.app import app
+from stepml.cli.repeating import shown
 from stepml.client.repeats import MOST_REPEATS, Spread, repeats
 from stepml.job.errors import InvalidJobError
 from tests.support.moto_stack import JOB, MotoStack
@@ -106,3 +107,19 @@ def test_wrong_uses_are_refused_before_any_request(
 
 def test_one_value_has_no_deviation() -> None:
     assert Spread.of([3.0]) == Spread(3.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "spread", "text"),
+    [
+        ("loss", Spread(1.106314, 1.44e-05), "1.106314 ± 0.000014"),
+        ("accuracy", Spread(0.34, 0.02828), "0.3400 ± 0.0283"),
+        ("rmse", Spread(1234.5678, 12.345), "1234.568 ± 12.345"),
+        ("inertia", Spread(3.2e9, 1e7), "3.2e+09 ± 1e+07"),
+        ("epochs", Spread(3, 0.5), "3.0 ± 0.5"),
+        ("seconds", Spread(19.44, 23.1), "19.4 ± 23.1 s"),
+        ("cost_usd", Spread(0.001942, 0.000398), "$ 0.001942 ± 0.000398"),
+    ],
+)
+def test_a_deviation_has_the_decimals_of_its_mean(name: str, spread: Spread, text: str) -> None:
+    assert shown(name, spread) == text
