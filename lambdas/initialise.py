@@ -74,11 +74,9 @@ def handler(task: InitialiseTask, context: LambdaContext) -> Spent:
         check_model(task.job_id, invocation.storage, invocation.bucket)
         return invocation.spent()
 
-    def costs() -> dict[str, float]:
-        return preparation_costs(task.data, invocation.cost_usd(PUT_USD))
-
     initialise(
-        task.job_id, invocation.storage, Deadline.of(context), invocation.bucket, costs=costs
+        *(task.job_id, invocation.storage, Deadline.of(context), invocation.bucket),
+        costs=lambda: preparation_costs(task.data, invocation.cost_usd(PUT_USD)),
     )
     return invocation.spent()
 
