@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from lambdas.logs import log
+from stepml.job.error_lines import message_lines, note_lines
 from stepml.job.errors import InvalidJobError, KeyNotFoundError, ValueChangedError
 from stepml.job.job_files import checked_job
 from stepml.job.json_text import MOST_JOB_BYTES
@@ -89,7 +90,8 @@ def start_file(file: JobFile, storage: DurableStorage, start: Start) -> TriggerR
     except (KeyNotFoundError, ValueChangedError):
         raise
     except Exception as error:
-        _answer(storage, file.key, FAILED, f"{error}\n")
+        lines = (*message_lines(error), *note_lines(error))
+        _answer(storage, file.key, FAILED, "".join(f"{line}\n" for line in lines))
         raise
     _answer(storage, file.key, STARTED, _started(result))
     return result

@@ -28,6 +28,7 @@ from stepml.cli.output import Output
 from stepml.cli.run import Strict
 from stepml.cli.streams import can_encode_all
 from stepml.client.stack import DEFAULT_STACK
+from stepml.job.error_lines import numbered
 from stepml.job.json_text import json_document
 
 if TYPE_CHECKING:
@@ -133,5 +134,6 @@ def _show(found: JobFindings, file: str, again: str, target: Target, output: Out
         output.line(f"{name}: no mistake found{start}")
         return
     output.complaint(f"{name}: {count(len(found.mistakes), 'mistake')}")
-    output.numbered(found.mistakes)
+    for line in numbered(found.mistakes):
+        output.complaint(line)
     output.unfolded(found.notes)

@@ -13,7 +13,6 @@ import msgspec
 from stepml.cli.data_places import DataPlace, local_place
 from stepml.cli.job_input import with_settings
 from stepml.cli.options import Target
-from stepml.cli.output import notes_of
 from stepml.cli.own_code import STAND_IN, pack, require_entry_point, with_code
 from stepml.client import Client
 from stepml.client.catalogues import BucketObjects
@@ -21,6 +20,7 @@ from stepml.client.checking import concurrency_of, lacking, unreadable
 from stepml.client.errors import AccessError
 from stepml.client.job_sources import job_json
 from stepml.client.stack import Stack
+from stepml.job.error_lines import note_lines
 from stepml.job.errors import InvalidJobError, StepMLError
 from stepml.job.job_files import require_small
 from stepml.job.json_text import json_document
@@ -86,7 +86,7 @@ def findings_of(
         require_small(text)
     except InvalidJobError as error:
         found.add(error.mistakes or [str(error)])
-        found.notes = notes_of(error)
+        found.notes = note_lines(error)
         return found
     packed = None if code is None else pack(code)
     if packed is not None:

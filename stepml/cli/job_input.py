@@ -100,6 +100,6 @@ def _hint_at_file(job: Path) -> str:
         beside = sorted(each for each in job.parent.iterdir() if each.suffix.lower() in SUFFIXES)
     except OSError:  # there is no such directory
         return ""
-    meant = next((each.name for each in beside if each.stem == job.stem), None)
+    meant = next((each.name for each in beside if each.stem.lower() == job.stem.lower()), None)
     meant = meant or nearest(job.name, (each.name for each in beside))
     return f" (did you mean {str(job.parent / meant)!r}?)" if meant else ""

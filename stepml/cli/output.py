@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from stepml.cli.folding import COLUMNS, folded, for_stream
 from stepml.cli.streams import GuardedStdout, OutputLostError, can_encode_all
+from stepml.job.error_lines import message_lines, note_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -114,26 +115,15 @@ class Output:
 
     def refusal(self, error: Exception) -> None:
         """Write an error with each of its mistakes on a line, and with its notes."""
-        name, mistakes, notes = (
-            type(error).__name__,
-            getattr(error, "mistakes", ()),
-            notes_of(error),
-        )
+        name, notes = type(error).__name__, note_lines(error)
         if self.as_json:
-            more = {"mistakes": mistakes, "notes": notes}
+            more = {"mistakes": getattr(error, "mistakes", ()), "notes": notes}
             self.error(name, str(error), **{key: each for key, each in more.items() if each})
             return
-        if len(mistakes) > 1:
-            self.complaint(f"{name}: {len(mistakes)} mistakes")
-            self.numbered(mistakes)
-        else:
-            self.complaint(f"{name}: {error}")
+        first, *others = message_lines(error)
+        for line in (f"{name}: {first}", *others):
+            self.complaint(line)
         self.unfolded(notes)
-
-    def numbered(self, mistakes: Sequence[str]) -> None:
-        """Write each of the mistakes on a line with its number, on stderr."""
-        for number, each in enumerate(mistakes, 1):
-            self.complaint(f"  {number}. {each}")
 
     def unfolded(self, notes: Sequence[str]) -> None:
         """Write lines on stderr, such as an excerpt with a caret below it, as they are."""
@@ -152,8 +142,3 @@ class Output:
     def _print(self, text: str) -> None:
         self.stdout.write(f"{text}\n")
         self.stdout.flush()
-
-
-def notes_of(error: Exception) -> list[str]:
-    """Return the lines of an error's notes."""
-    return [line for note in getattr(error, "__notes__", ()) for line in note.split("\n")]

@@ -102,6 +102,8 @@ WRONG = {
         {**JOB, "workers": 0}
     ).encode(): "workers: expected an integer from 1 to 1600, got 0",
     b"data:\n  uri: x\n": "it looks like YAML; a job is a JSON object",
+    json.dumps({**JOB, "workers": 0, "patern": 1}).encode(): "2 mistakes\n  1. the job: unknown",
+    b'{"workers": 4,\n}': '"workers": 4,\n             ^\n',
     b"": "it is empty",
     b"PAR1....": "it is a Parquet file",
     b" " * (MOST_JOB_BYTES + 1): "expected a job, in at most 1,048,576 bytes",
