@@ -45,7 +45,7 @@ def init(
         typer.Option(
             "--data",
             metavar="PATH",
-            help="Write a job for this file or folder, as in: stepml init --data rows.csv job.json",
+            help="Write a job for this file or folder: stepml init --data rows.csv job.json.",
         ),
     ] = None,
     label: Annotated[
