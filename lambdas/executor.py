@@ -10,13 +10,13 @@ from typing import Any
 from lambdas.attempts.costs import Invocation
 from lambdas.attempts.failures import published_failure
 from lambdas.attempts.fences import Fences, was_redriven
-from lambdas.attempts.times import times_of
 from lambdas.attempts.timing import STANDARD, Timing
 from lambdas.attempts.turns import Turns
 from lambdas.entry import handles
 from lambdas.environment import Deadline, LambdaContext, durable, seconds_since
 from lambdas.epochs import RankRun, epochs_of
 from lambdas.epochs.base import Trained
+from lambdas.epochs.rank_times import RankTimes
 from lambdas.epochs.slices import evaluate_slice
 from lambdas.job_store import JobStore
 from lambdas.job_store.code import ready_code
@@ -89,13 +89,15 @@ def execute(
         epochs = epochs_of(run.plan.spec)
         if task.retries and epochs.waits_for_all:
             Turns(store.storage, store.job_id).require()
-        trained = epochs.train(run)
+        times = RankTimes(invocation, run)
+        with times.kept_if_called_again():
+            trained = epochs.train(run)
     seconds = invocation.seconds
     if (task.retries or run.was_paused) and not was_redriven(task.attempt):
         seconds = seconds_since(task.started_at)  # with the time of its earlier calls
     cost_usd = invocation.cost_usd()
-    times = times_of(invocation, task, "rank", task.rank, cost_usd)
-    _log_end(task, trained, times, seconds)
+    measured = times.of_all_calls(cost_usd)
+    _log_end(task, trained, measured, seconds)
     return ExecutorResult(
         rank=task.rank,
         seconds=round(seconds, 3),
@@ -103,7 +105,7 @@ def execute(
         cost_usd=cost_usd,
         retries=task.retries,
         digest=trained.digest,
-        times=pack_times(times, run.plan.spec.exchange.channel),
+        times=pack_times(measured, run.plan.spec.exchange.channel),
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import msgspec
 import xxhash
 
+from stepml.job.parts import FunctionTimes
+
 
 class Claim(msgspec.Struct, frozen=True):
     """The execution that owns a job id."""
@@ -20,6 +22,13 @@ class Claim(msgspec.Struct, frozen=True):
 
 class Mark(msgspec.Struct, frozen=True):
     """A value whose existence says everything."""
+
+
+class PausedTimes(msgspec.Struct, frozen=True):
+    """The times of a rank's calls in an attempt so far: its Task calls it again."""
+
+    attempt: str
+    times: FunctionTimes
 
 
 class Resumed(msgspec.Struct, frozen=True):

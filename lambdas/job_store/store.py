@@ -10,7 +10,7 @@ import msgspec
 
 from lambdas.job_store.data_sets import DataSetStore
 from lambdas.job_store.entries import Entry, document, require_found
-from lambdas.job_store.marks import Claim, Mark, MergedEpoch, Resumed
+from lambdas.job_store.marks import Claim, Mark, MergedEpoch, PausedTimes, Resumed
 from lambdas.job_store.plans import PartitionPlan, TrainingPlan
 from lambdas.job_store.shard_store import ShardStore
 from lambdas.job_store.states import (
@@ -148,6 +148,11 @@ class JobStore:
         """The progress of a rank that ran out of time."""
         key = keys.progress(self.job_id, epoch, rank)
         return Entry(self.storage, key, pack_progress, unpack_progress)
+
+    def paused_times(self, epoch: int, rank: int) -> Entry[PausedTimes]:
+        """The times of a rank's calls that have returned before the epoch's end."""
+        key = keys.paused_times(self.job_id, epoch, rank)
+        return document(self.storage, key, PausedTimes)
 
     def snapshot(self, epoch: int) -> Entry[RankProgress]:
         """The progress of all replicas of an epoch that is exchanged in flight."""

@@ -28,8 +28,8 @@ _OF_MEDIAN = (
     "in the time of all ranks after their start. --epoch N shows each function."
 )
 _OF_FUNCTION = (
-    "start: seconds from the start of the epoch to that of the function (*: in a new sandbox). Of "
-    "a function that was called again, start and parts are those of its last call."
+    "start: seconds from the start of the epoch to that of the function (*: in a new sandbox). The "
+    "parts of a rank that was called again are sums of its calls, without killed ones."
 )
 
 

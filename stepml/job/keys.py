@@ -107,6 +107,11 @@ def progress(job_id: str, epoch: int, rank: int) -> str:
     return f"{progress_prefix(job_id)}{epoch:06d}/{rank:06d}.safetensors"
 
 
+def paused_times(job_id: str, epoch: int, rank: int) -> str:
+    """The times of a rank's calls that have returned before the epoch's end."""
+    return f"{progress_prefix(job_id)}{epoch:06d}/{rank:06d}-times.json"
+
+
 def slice_progress(job_id: str, epoch: int, part: int) -> str:
     """The outputs for the first rows of a slice, when its function ran out of time."""
     return f"{progress_prefix(job_id)}{epoch:06d}/slice-{part:06d}.safetensors"

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from msgspec import Struct, field
-from msgspec.structs import astuple
+from msgspec.structs import astuple, replace
 
 MOST_RANKS_LISTED = 40  # in a report of an epoch; of more ranks it has quantiles
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -52,7 +52,8 @@ class Traffic(Struct, frozen=True, omit_defaults=True):
 class FunctionTimes(Struct, frozen=True, omit_defaults=True):
     """One function in an epoch: a rank, a merger of a chunk, an evaluator of a slice, the reducer.
 
-    Of a function that was called again, start and parts are those of its last call.
+    Of a rank that was called again, start is that of its first call, and parts are sums: of calls
+    that returned, not of those that were killed.
     """
 
     role: Role
@@ -66,6 +67,26 @@ class FunctionTimes(Struct, frozen=True, omit_defaults=True):
     requests_usd: float = 0.0  # … its requests to services
     lost_usd: float = 0.0  # … and earlier calls, which have failed
     traffic: dict[str, Traffic] = field(default_factory=dict)  # by service: s3, redis, …
+
+
+def together(earlier: FunctionTimes, last: FunctionTimes) -> FunctionTimes:
+    """Return the times of a function that was called again: of its first start, and of all calls.
+
+    The number of calls and the costs are those of ``last``, which has the earlier ones in them.
+    """
+    services = {*earlier.traffic, *last.traffic}
+    none = Traffic()
+    return replace(
+        last,
+        start=earlier.start,
+        is_cold=earlier.is_cold,
+        init=earlier.init,
+        parts=Parts(*map(sum, zip(astuple(earlier.parts), astuple(last.parts), strict=True))),
+        traffic={
+            name: sum_of_traffic(each.traffic.get(name, none) for each in (earlier, last))
+            for name in sorted(services)
+        },
+    )
 
 
 def sum_of_traffic(each: Iterable[Traffic]) -> Traffic:

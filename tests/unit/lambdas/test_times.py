@@ -15,6 +15,7 @@ from lambdas.environment import Deadline
 from lambdas.executor import execute
 from lambdas.initialise import initialise
 from stepml.job import keys
+from stepml.job.errors import ExecutorPausedError
 from stepml.job.packed_times import unpack_times
 from stepml.job.parts import MOST_RANKS_LISTED, FunctionTimes
 from stepml.job.reports import EpochReport
@@ -208,3 +209,26 @@ def test_the_preparation_is_in_the_final_report() -> None:
     preparation = job.finalise(2).preparation
     assert preparation.costs == costs
     assert 0 < preparation.seconds < job.finalise(2).seconds
+
+
+@pytest.mark.parametrize("way", ["orchestrated", "in flight", "asynchronous"])
+def test_a_rank_that_pauses_has_the_parts_of_all_its_calls(way: str) -> None:
+    job = initialised(way, workers=1)
+
+    def called(retries: int, *left: float) -> ExecutorResult:
+        task = ExecutorTask(rank=0, retries=retries, **job.attempt(1))
+        remaining = iter([900.0, *left])  # at the call's start, and before each further batch
+        return execute(task, job.storage, Deadline(lambda: next(remaining, 900.0)), job.timing)
+
+    with pytest.raises(ExecutorPausedError):
+        called(0, *[12.0] * 100)
+    kept = job.store.paused_times(1, 0).load()
+    assert kept.times.parts.compute > 0
+    found = times_of(called(1))
+    assert found.calls == 2
+    assert found.parts.seconds >= 0.998 * kept.times.parts.seconds
+    assert found.traffic["s3"].requests > kept.times.traffic["s3"].requests
+    # Another attempt does not count them.
+    job.retries = 1
+    other = times_of(called(1)) if way == "orchestrated" else None
+    assert other is None or other.traffic["s3"].requests < found.traffic["s3"].requests
