@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from stepml.job.algorithms import algorithms_of
 from stepml.job.combinations import contradictions
 from stepml.job.conversion import converted
 from stepml.job.errors import InvalidJobError
@@ -58,7 +59,7 @@ class Cell:
     @property
     def words(self) -> list[str]:
         """Its model and algorithm, how its ranks exchange, and its other values in the grid."""
-        return [self.model, *([self.algorithm] if self.algorithm else []), *self._exchange]
+        return [self.model, self.algorithm, *self._exchange]
 
     @property
     def model(self) -> str:
@@ -67,10 +68,13 @@ class Cell:
 
     @property
     def algorithm(self) -> str:
-        """The algorithm, likewise; empty if there is none, or it is chosen."""
-        if self.kind == SCIKIT_LEARN or self.spec.algorithm is None:
-            return ""
-        return self.labels.get("algorithm") or tag(self.spec.algorithm)
+        """The algorithm, likewise; ``chosen`` if the job leaves it open."""
+        if self.kind == SCIKIT_LEARN:
+            return SCIKIT_LEARN
+        if self.spec.algorithm is not None:
+            return self.labels.get("algorithm") or tag(self.spec.algorithm)
+        known = algorithms_of(self.spec.model)
+        return known[0] if len(known) == 1 else "chosen"
 
     @property
     def workers(self) -> int:
@@ -86,7 +90,7 @@ class Cell:
     @property
     def _exchange(self) -> list[str]:
         if self.kind == SCIKIT_LEARN:
-            return [self.kind]
+            return []
         exchange = self.spec.exchange
         way = [self.kind] if self.kind == VM else [exchange.channel, exchange.pattern]
         return [*way, str(self.spec.workers), *self.others.values()]

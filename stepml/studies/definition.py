@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -170,4 +170,26 @@ def _explained(message: str, document: Any) -> str:
         return f"unknown field {unknown['name']!r}; expected some of {', '.join(names)}{hint}"
     if "baselines" in path:
         return f"{path}: expected some of {', '.join(map(repr, BASELINES))}: {words}"
+    words = words.replace("Expected", "expected").replace("`", "")
+    if "grid[...]" in path:
+        return f"{_without_values(document)}: expected a list of values: {words}"
     return f"{path}: {words}" if path else words
+
+
+def _without_values(document: Mapping[str, Any]) -> str:
+    """Return the first field of a grid that has no list of values."""
+    grids = {"grid": document.get("grid", {})}
+    grids |= {f"parts.{name}.grid": part.get("grid", {}) for name, part in _parts(document)}
+    return next(
+        f"{where}: {path!r}"
+        for where, grid in grids.items()
+        for path, values in grid.items()
+        if not (isinstance(values, list) and values)
+    )
+
+
+def _parts(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    parts = document.get("parts")
+    for name, part in parts.items() if isinstance(parts, Mapping) else ():
+        if isinstance(part, Mapping) and isinstance(part.get("grid", {}), Mapping):
+            yield name, part

@@ -28,7 +28,7 @@ def table_lines(table: Table) -> Iterator[str]:
         yield f"{part}: {model}"
         yield _HEAD
         for algorithm in dict.fromkeys(group.cell.algorithm for group in here):
-            yield f"  {algorithm or 'scikit-learn'}"
+            yield f"  {algorithm}"
             yield from (_line(group) for group in here if group.cell.algorithm == algorithm)
 
 

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from stepml.reports.charts import Column, Series, bars, line_chart
 from stepml.reports.figures import cost, count, duration, shown
 from stepml.reports.pages import page
-from stepml.studies.baselines.kinds import VM
+from stepml.studies.baselines.kinds import SCIKIT_LEARN, VM
 from stepml.studies.cells import FUNCTIONS
 from stepml.studies.definition import Part, Study
 from stepml.studies.lines import channel_of, others_of, pattern_of, progress_line
@@ -26,6 +26,7 @@ _UNKNOWN = "–"
 @dataclass(frozen=True, slots=True)
 class _Section:
     title: str
+    head: list[tuple[str, bool]]  # names of columns, and whether they have numbers
     notes: list[str]
     rows: list[list[str]]
     charts: list[Markup]
@@ -44,7 +45,6 @@ def page_of(study: Study, table: Table) -> str:
     return page(
         "study.html.j2",
         title=study.title,
-        head=[(name, number >= _WORDS) for number, name in enumerate(HEAD)],
         sections=[_section(part, table.groups(part.name)) for part in study.parts],
         done=len(table.rows),
         left=count(len(table.left), "cell"),
@@ -61,15 +61,27 @@ def page_of(study: Study, table: Table) -> str:
 def _section(part: Part, groups: Sequence[Group]) -> _Section:
     algorithms = dict.fromkeys((each.cell.model, each.cell.algorithm) for each in groups)
     charts = [
-        _seconds(f"{model}, {algorithm or 'scikit-learn'}: seconds", found)
+        _seconds(f"{model}, {algorithm}: seconds", _of(groups, model, algorithm))
         for model, algorithm in algorithms
-        if (found := _of(groups, model, algorithm)) and algorithm
+        if algorithm != SCIKIT_LEARN
     ]
     charts += _curves(groups)
     charts += [
         chart for model, algorithm in algorithms if (chart := _speed_ups(groups, model, algorithm))
     ]
-    return _Section(part.title, _notes(groups), [_cells(each) for each in groups], charts)
+    head, rows = _without_empty([_cells(each) for each in groups])
+    return _Section(part.title, head, _notes(groups), rows, charts)
+
+
+def _without_empty(rows: list[list[str]]) -> tuple[list[tuple[str, bool]], list[list[str]]]:
+    """Return names and rows of the columns that say something; a single model is a note."""
+    shown = [
+        number
+        for number in range(len(HEAD))
+        if len(found := {row[number] for row in rows}) > (number == 0) and found != {_UNKNOWN}
+    ]
+    head = [(HEAD[number], number >= _WORDS) for number in shown]
+    return head, [[row[number] for number in shown] for row in rows]
 
 
 def _of(groups: Sequence[Group], model: str, algorithm: str) -> list[Group]:
@@ -83,7 +95,7 @@ def _cells(group: Group) -> list[str]:
     others = others_of(cell)
     return [
         cell.model,
-        " ".join(filter(None, [cell.algorithm or "scikit-learn", others])),
+        " ".join(filter(None, [cell.algorithm, others])),
         channel_of(cell),
         pattern_of(cell),
         str(cell.workers),
@@ -156,7 +168,7 @@ def _curves(groups: Sequence[Group]) -> list[Markup]:
 def _fastest(groups: Sequence[Group]) -> list[Group]:
     best: dict[tuple[str, str], Group] = {}
     for each in groups:
-        if not each.cell.algorithm:
+        if each.cell.kind == SCIKIT_LEARN:
             continue
         name = each.cell.algorithm, each.cell.kind
         if name not in best or each.result.train_s < best[name].result.train_s:
@@ -181,5 +193,8 @@ def _speed_ups(groups: Sequence[Group], model: str, algorithm: str) -> Markup | 
 
 
 def _notes(groups: Sequence[Group]) -> list[str]:
-    names = {name for each in groups for name in [each.rows[0].measure[0]] if name}
-    return [f"metric: {', '.join(sorted(names))}"] if names else []
+    models = {each.cell.model for each in groups}
+    names = {name for each in groups if (name := each.rows[0].measure[0])}
+    model = f"model: {', '.join(models)}" if len(models) == 1 else ""
+    metric = f"metric: {', '.join(sorted(names))}" if names else ""
+    return ["; ".join(filter(None, [model, metric]))]

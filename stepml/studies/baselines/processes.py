@@ -22,7 +22,7 @@ _LAST_LINES = 3
 # One thread a process, as in functions.
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 # The CPU kernels of functions, so that their bits can be compared.
-_KERNELS = {
+KERNELS = {
     "x86_64": {
         "OPENBLAS_CORETYPE": "Haswell",
         "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
@@ -59,7 +59,7 @@ class InterruptedStudy(Exception):  # noqa: N818 - no error of the study
 
 def variables_of(kind: Baseline) -> dict[str, str]:
     """Return the environment variables of a baseline's process."""
-    kernels = _KERNELS.get(platform.machine(), {}) if kind == VM else {}
+    kernels = KERNELS.get(platform.machine(), {}) if kind == VM else {}
     return {**_ONE_THREAD, **kernels}
 
 

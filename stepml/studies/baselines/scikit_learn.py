@@ -47,7 +47,7 @@ def fit(job: Prepared) -> Fitted:
     """
     model, (X, y) = job.model(), job.shards[0]
     penalty = model.penalty if isinstance(model, LossModel) else Penalty()
-    estimator = _estimator(job, penalty, len(y))
+    estimator = _estimator(job, penalty, len(y), len(job.facts.labels or ()))
     if isinstance(job.spec.model, KMeans):
         estimator.fit(_rows(X))
         w = model.parameters({"centroids": estimator.cluster_centers_})
@@ -57,15 +57,18 @@ def fit(job: Prepared) -> Fitted:
             estimator.fit(_rows(X), targets)
         else:
             estimator.fit(_rows(X), targets, sample_weight=weights)
-        w = _linear_parameters(estimator)
+        is_pair = isinstance(job.spec.model, SoftmaxRegression) and len(estimator.classes_) == 2
+        w = _linear_parameters(estimator, is_pair=is_pair)
     iterations = np.max(np.ravel(getattr(estimator, "n_iter_", None) or 1))
     return Fitted(int(iterations), model.evaluate(w, *job.validation))
 
 
-def _estimator(job: Prepared, penalty: Penalty, n_rows: int) -> Any:
+def _estimator(job: Prepared, penalty: Penalty, n_rows: int, n_classes: int) -> Any:
     cluster, linear_model = _library("sklearn.cluster"), _library("sklearn.linear_model")
     spec, seed = job.spec.model, job.spec.data.seed
     l1, l2 = penalty.l1, penalty.l2
+    if isinstance(spec, SoftmaxRegression) and n_classes == 2:
+        l2 /= 2  # of the difference of two equal coefficients, which is the estimator's
     both, share = l1 + l2, l1 / (l1 + l2) if l1 else 0.0
     most = {"max_iter": _MOST_ITERATIONS, "random_state": seed}
     match spec:
@@ -114,8 +117,13 @@ def _targets(job: Prepared, y: Array) -> tuple[Array, Floats | None]:
     return y > 0, None if weights is None else np.abs(y)
 
 
-def _linear_parameters(estimator: Any) -> Floats:
-    """Return our parameters: coefficients by feature, then intercepts."""
-    coefficients = np.atleast_2d(estimator.coef_).T
-    intercepts = np.atleast_1d(estimator.intercept_)
-    return np.concatenate([coefficients.ravel(), intercepts]).astype(np.float32)
+def _linear_parameters(estimator: Any, *, is_pair: bool) -> Floats:
+    """Return our parameters: coefficients by feature, then intercepts.
+
+    Of a pair of classes, the estimator has the difference of our parameters.
+    """
+    coefficients, intercepts = np.atleast_2d(estimator.coef_), np.atleast_1d(estimator.intercept_)
+    if is_pair:
+        coefficients = np.concatenate([-coefficients / 2, coefficients / 2])
+        intercepts = np.concatenate([-intercepts / 2, intercepts / 2])
+    return np.concatenate([coefficients.T.ravel(), intercepts]).astype(np.float32)

@@ -79,8 +79,8 @@ def _work(
     try:
         epochs = list(_Rank(training, algorithm, shared.of(rank), rank).epochs())
     except Exception as error:
-        shared.abort()
         sender.send(f"rank {rank}: {type(error).__name__}: {error}")
+        shared.abort()  # only now: errors of the other ranks follow from this one
         return
     if rank == 0:
         sender.send(epochs)
