@@ -32,6 +32,10 @@ class Picture:
     pixels: npt.NDArray[np.uint8]  # of shape (height, width, 3)
     console: list[str]  # its messages: errors, and what the page's policy refused
 
+    def columns(self, left: int, width: int) -> Picture:
+        """Return a part of the picture, as high as the whole."""
+        return Picture(self.pixels[:, left : left + width], self.console)
+
     def share_of(self, colour: str) -> float:
         """Return the share of the pixels that have a colour such as ``#2c9a57``."""
         wanted = [int(colour[start : start + 2], 16) for start in (1, 3, 5)]

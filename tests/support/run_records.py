@@ -32,6 +32,11 @@ from stepml.reports.choosing import chosen_epochs, chosen_functions
 from stepml.reports.run_record import RunRecord
 from tests.support.moto_stack import JOB_TEXT, epoch_report, job_report
 
+# Text that a page must not obey; {0} is the address of a server.
+HOSTILE = (
+    "<script>console.error(1)</script><img src='{0}/a'><b onload=\"x()\">{{{{7*7}}}}\u202e]]>-->"
+    "<link rel='stylesheet' href='{0}/b'>"
+)
 START = datetime(2026, 11, 30, 8, 0, tzinfo=UTC)
 EPOCH = timedelta(seconds=2)
 _DEPLOYED = {"stepml": "0.1.0", "python": "3.12", "stack": "stepml", "memory_mb": "3008"}

@@ -18,16 +18,10 @@ from stepml.reports.phases import phase_seconds
 from stepml.reports.run_page import run_page, write_run_page
 from stepml.reports.run_record import RunRecord
 from stepml.reports.timelines import PARTS, ROLES
-from tests.support.browser import counted_requests, picture_of
-from tests.support.run_records import failed_record, run_record
+from tests.support.run_records import HOSTILE, failed_record, run_record
 
 MOST_BYTES = 2_000_000
-HOSTILE = (
-    "<script>console.error(1)</script><img src='{0}/a'><b onload=\"x()\">{{{{7*7}}}}\u202e]]>-->"
-    "<link rel='stylesheet' href='{0}/b'>"
-)
 LOADING = {"src", "href", "srcset", "data", "action", "poster", "background"}
-COMPUTE, WAIT, FIRST_LINE, PAGE = "#2c9a57", "#eab308", "#1f6fc4", "#ffffff"
 
 
 class Reading(HTMLParser):
@@ -143,18 +137,8 @@ def test_every_part_and_role_of_a_function_is_drawn() -> None:
     assert set(ROLES) == set(get_args(Role))
 
 
-def test_hostile_text_is_shown_as_text_and_a_browser_draws_the_page(tmp_path: Path) -> None:
-    with counted_requests() as (address, asked):
-        hostile = HOSTILE.format(address)
-        whole, failed = run_page(run_record(text=hostile)), run_page(failed_record(text=hostile))
-        for page in (whole, failed):
-            read = Reading(page)
-            assert not {"script", "img", "b", "link"} & set(read.tags)
-            assert " ".join(hostile.split()) in read.text
-        (tmp_path / "report.html").write_text(whole, encoding="utf-8")
-        picture = picture_of(tmp_path / "report.html", tmp_path)
-    assert asked == []
-    assert picture.console == []
-    assert 0.5 < picture.share_of(PAGE) < 0.98
-    for colour in (COMPUTE, WAIT, FIRST_LINE):  # a timeline, and curves
-        assert picture.share_of(colour) > 0.0005
+def test_hostile_text_is_shown_as_text() -> None:
+    for page in (run_page(run_record(text=HOSTILE)), run_page(failed_record(text=HOSTILE))):
+        read = Reading(page)
+        assert not {"script", "img", "b", "link"} & set(read.tags)
+        assert " ".join(HOSTILE.split()) in read.text

@@ -1,0 +1,39 @@
+"""Pages in a browser: drawn, without errors, and without a request, whatever text they have."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from stepml.reports.comparison import compare
+from stepml.reports.comparison_page import comparison_page
+from stepml.reports.run_page import run_page
+from tests.support.browser import counted_requests, picture_of
+from tests.support.run_records import HOSTILE, run_record
+
+SIZE = 1200  # of each page, in pixels
+COMPUTE, WAIT, GROUND = "#2c9a57", "#eab308", "#ffffff"
+
+
+def test_a_browser_draws_pages_and_obeys_no_text(tmp_path: Path) -> None:
+    with counted_requests() as (address, asked):
+        record = run_record(text=HOSTILE.format(address))
+        pages = {
+            "report": run_page(record),
+            "comparison": comparison_page(compare([record, replace(record, job_id=address)])),
+        }
+        frames = ""
+        for name, page in pages.items():
+            (tmp_path / f"{name}.html").write_text(page, encoding="utf-8")
+            frames += f"<iframe src='{name}.html' width={SIZE} height={2 * SIZE}></iframe>"
+        (tmp_path / "all.html").write_text(f"<body style='margin:0;white-space:nowrap'>{frames}")
+        picture = picture_of(
+            tmp_path / "all.html", tmp_path, width=len(pages) * (SIZE + 8), height=2 * SIZE
+        )
+    assert asked == []
+    assert picture.console == []
+    for number, name in enumerate(pages):
+        page = picture.columns(number * (SIZE + 8), SIZE)
+        assert 0.5 < page.share_of(GROUND) < 0.99, name
+        for colour in (COMPUTE, WAIT):  # of the charts
+            assert page.share_of(colour) > 0.001, name
