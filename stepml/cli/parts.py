@@ -22,7 +22,7 @@ _WIDTHS = {name: max(6, len(name)) for name in ("start", *_PARTS)}
 _NONE = "-"
 _LEAST_S = 0.0005
 _ROLES = {"rank": "rank", "merger": "merge", "evaluator": "eval", "reducer": "reduce"}
-_EARLIER = "an earlier version of StepML trained these epochs: it measured no parts"
+_EARLIER = "no parts are known: an earlier version of StepML, or a resumed job, trained this"
 _OF_MEDIAN = (
     "Seconds of the median rank; comm: the share of communication (encode, wait, transfer, merge) "
     "in the time of all ranks after their start. --epoch N shows each function."

@@ -95,7 +95,7 @@ def test_the_cost_by_kind_adds_up_to_the_epochs() -> None:
 def test_epochs_of_earlier_versions_are_said_to_have_no_parts() -> None:
     for lines in (epoch_parts_lines([epoch_report(1, last=False)]), function_lines([])):
         assert [line for line, _ in lines] == [
-            "an earlier version of StepML trained these epochs: it measured no parts"
+            "no parts are known: an earlier version of StepML, or a resumed job, trained this"
         ]
 
 
