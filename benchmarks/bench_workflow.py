@@ -55,7 +55,7 @@ def prepare(event, context):
 
 def executor(event, context):
     return {{"rank": event["rank"], "seconds": 0, "waited_seconds": 0, "cost_usd": 0,
-            "retries": 0, "digest": ""}}
+            "retries": 0, "digest": "", "times": ""}}
 
 def reducer(event, context):
     epoch = event["epoch"]
