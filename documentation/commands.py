@@ -15,8 +15,8 @@ from stepml.cli.options import WHERE
 HEAD = """# Every command
 
 `stepml COMMAND --help` prints the same in the terminal. [The exit codes](../failures.md#exit-codes)
-are common to all commands. `stepml --install-completion` makes your shell complete commands, options
-and the names of runs.
+are common to all commands. `stepml --install-completion` makes your shell complete commands,
+options and the names of runs.
 """
 SHARED = """
 ## Where commands look

@@ -81,9 +81,9 @@ def _metrics(comparison: Comparison) -> list[str]:
 
 def _chart(comparison: Comparison, measure: str, axis: Axis) -> Markup:
     letters = run_letters(len(comparison.runs))
-    lines = [
-        Series(letter, course(run, measure, axis))
-        for letter, run in zip(letters, comparison.runs, strict=True)
+    lines = [  # dashed ones have the colours of the first ones again
+        Series(letter, course(run, measure, axis), is_dashed=index // COLOURS % 2 == 1)
+        for index, (letter, run) in enumerate(zip(letters, comparison.runs, strict=True))
     ]
     return line_chart(f"{measure} by {axis.name}", lines, axis.title)
 

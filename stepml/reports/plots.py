@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from io import BytesIO
+from math import ceil
 from typing import TYPE_CHECKING
 
 from stepml.reports.comparison import Comparison
-from stepml.reports.courses import AXES, course
+from stepml.reports.courses import AXES, Axis, course
+from stepml.reports.run_record import RunRecord
+from stepml.reports.scales import scale_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SIZE = (12.0, 4.2)  # inches
+WIDTH, HEIGHT = 12.0, 3.8  # inches, beside the names of runs
+NAMES_A_LINE, LINE_HEIGHT = 2, 0.24
 DPI = 150
+COLOURS = 10  # of matplotlib, before they begin again
 MOST_MARKED = 60  # points of a curve that are marked
 
 
@@ -34,30 +40,36 @@ def curves_picture(comparison: Comparison, format: str = "png") -> bytes:  # noq
 def curves_figure(comparison: Comparison) -> Figure:
     """Return a figure of the runs' measure, with a panel for each axis.
 
-    No window is opened, and no state of ``matplotlib.pyplot`` changes.
+    No window is opened, and no state of ``matplotlib.pyplot`` changes. As in charts of pages, a few
+    values that are much larger than the others make the scale logarithmic.
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=SIZE, layout="constrained")
+    lines = ceil(len(comparison.runs) / NAMES_A_LINE)
+    figure = Figure(figsize=(WIDTH, HEIGHT + LINE_HEIGHT * lines), layout="constrained")
     panels = figure.subplots(1, len(AXES), sharey=True)
     for panel, axis in zip(panels, AXES, strict=True):
         panel.set_xlabel(axis.title)
         panel.grid(alpha=0.3)
-    if comparison.measure is None:
-        return figure
-    panels[0].set_ylabel(comparison.measure)
-    for run in comparison.runs:
-        for panel, axis in zip(panels, AXES, strict=True):
-            _draw(panel, course(run, comparison.measure, axis), run.job_id)
-    if comparison.level is not None:
-        for panel in panels:
+        if comparison.measure is not None:
+            _draw_runs(panel, comparison.runs, comparison.measure, axis)
+        if comparison.level is not None:
             panel.axhline(comparison.level, color="grey", linestyle=":", linewidth=1)
+    panels[0].set_ylabel(comparison.measure or "")
     handles, names = panels[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper center", ncols=2, frameon=False)
+    if names:
+        figure.legend(handles, names, loc="outside upper center", ncols=NAMES_A_LINE, frameon=False)
     return figure
 
 
-def _draw(panel: Axes, points: list[tuple[float, float]], name: str) -> None:
-    efforts, values = zip(*points, strict=True) if points else ((), ())
-    marker = "o" if len(points) <= MOST_MARKED else ""
-    panel.plot(efforts, values, marker=marker, markersize=3, label=name)
+def _draw_runs(panel: Axes, runs: Sequence[RunRecord], measure: str, axis: Axis) -> None:
+    values: list[float] = []
+    for index, run in enumerate(runs):
+        points = course(run, measure, axis)
+        efforts, reached = zip(*points, strict=True) if points else ((), ())
+        values += reached
+        marker = "o" if len(points) <= MOST_MARKED else ""
+        style = "--" if index // COLOURS % 2 else "-"
+        panel.plot(efforts, reached, style, marker=marker, markersize=3, label=run.job_id)
+    if scale_of(values, 0.0, 1.0).is_logarithmic:
+        panel.set_yscale("log")

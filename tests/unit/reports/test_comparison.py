@@ -194,6 +194,8 @@ def test_a_plot_has_a_panel_for_each_axis_and_a_line_for_each_run() -> None:
     named = [line for line in panels[1].lines if str(line.get_label()) in "abc"]
     assert [len(line.get_xdata()) for line in named] == [2, 1, 0]  # type: ignore[arg-type]
     assert curves_picture(found, "svg").startswith(b"<?xml")
+    many = compare([a_run(f"run-{number}", 1.0, 2.0) for number in range(40)])
+    assert curves_figure(many).get_figheight() > 2 * curves_figure(found).get_figheight()
 
 
 def test_runs_that_measured_their_ranks_have_the_parts_of_an_epoch() -> None:
