@@ -34,23 +34,8 @@ class Measured(NamedTuple):
         cls, task: ReducerTask, slices: Slices, reducer: FunctionTimes, channel: str
     ) -> Measured:
         """Return those in the results that the reducer has."""
-        by_rank = sorted(task.executors, key=lambda result: result.rank)
-        found = [
-            *(
-                unpack_times(each.times, "rank", each.rank, each.cost_usd, channel)
-                for each in by_rank
-            ),
-            *_mergers(task, channel),
-            unpack_times(slices.merging_times, "merger", 0, slices.merging_usd, channel),
-            *(
-                unpack_times(text, "evaluator", number, cost_usd, channel)
-                for number, (text, cost_usd) in enumerate(
-                    zip(slices.times, slices.costs_usd, strict=True)
-                )
-            ),
-            reducer,
-        ]
-        return cls([each for each in found if each is not None])
+        others = _ranks(task, channel), _mergers(task, channel), _of_slices(task, slices, channel)
+        return cls([*(each for found in others for each in found if each is not None), reducer])
 
     @property
     def ranks(self) -> list[FunctionTimes]:
@@ -78,11 +63,24 @@ class Measured(NamedTuple):
         }
 
 
+def _ranks(task: ReducerTask, channel: str) -> Iterable[FunctionTimes | None]:
+    for each in sorted(task.executors, key=lambda result: result.rank):
+        yield unpack_times(each.times, "rank", each.rank, each.cost_usd, channel)
+
+
 def _mergers(task: ReducerTask, channel: str) -> Iterable[FunctionTimes | None]:
     for chunk, each in enumerate(task.merged):
         if isinstance(each, tuple):
             cost_usd, text = each
             yield unpack_times(text, "merger", chunk, cost_usd, channel)
+
+
+def _of_slices(task: ReducerTask, slices: Slices, channel: str) -> Iterable[FunctionTimes | None]:
+    """Yield the merger of the whole epoch, numbered after those of chunks, and the evaluators."""
+    number = len(task.merged)
+    yield unpack_times(slices.merging_times, "merger", number, slices.merging_usd, channel)
+    for part, (text, cost_usd) in enumerate(zip(slices.times, slices.costs_usd, strict=True)):
+        yield unpack_times(text, "evaluator", part, cost_usd, channel)
 
 
 def _quantiles(ranks: Sequence[FunctionTimes]) -> dict[str, list[float]]:

@@ -68,7 +68,10 @@ def test_a_study_goes_on_after_an_interruption(
     *lines, end = map(json.loads, stdout.splitlines())
     assert [line["kind"] for line in lines] == ["scikit-learn", "vm"]
     assert end == {
-        "done": 4, "failed": 0, "left": 0, "impossible": 1,
+        "done": 4,
+        "failed": 0,
+        "left": 0,
+        "impossible": 1,
         "csv": str(Path("runs", out.name, "study.csv")),
         "html": str(Path("runs", out.name, "study.html")),
     }
