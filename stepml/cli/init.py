@@ -26,11 +26,20 @@ def add_to(app: typer.Typer) -> None:
     app.command(epilog=f"{EXIT_CODES}\n\nExample: stepml init digits_logistic")(init)
 
 
+def known_examples(incomplete: str) -> list[str]:
+    """Return the names of examples, for shells."""
+    from stepml.client.examples import examples
+
+    return [each.name for each in examples() if each.name.startswith(incomplete)]
+
+
 def init(
     example: Annotated[
         str | None,
         typer.Argument(
-            metavar="EXAMPLE", help="The example; without one, and without --data, all are listed."
+            metavar="EXAMPLE",
+            help="The example; without one, and without --data, all are listed.",
+            autocompletion=known_examples,
         ),
     ] = None,
     file: Annotated[
@@ -58,7 +67,10 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Replace files.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the example jobs, write one to start from, or write a job for your own data."""
+    """Write a job to start from: an example, or one for your own data.
+
+    Without arguments, the examples are listed.
+    """
     output = Output(as_json)
     if data is not None:
         if file is not None:

@@ -19,6 +19,20 @@ from stepml.job.suggestions import nearest
 
 STDIN = Path("-")
 
+
+def known_settings(incomplete: str) -> list[str]:
+    """Return how settings of a job may begin, for shells: groups, and the fields of a group."""
+    from stepml.job.schema import field_names
+
+    group, dot, _ = incomplete.rpartition(".")
+    path = tuple(group.split(".")) if dot else ()
+    return [
+        f"{group}{dot}{name}{'.' if field_names((*path, name), {}) else '='}"
+        for name in field_names(path, {}) or ()
+        if f"{group}{dot}{name}".startswith(incomplete)
+    ]
+
+
 JobFile = Annotated[
     Path,
     typer.Argument(metavar="JOB.json", help="The job, in JSON, YAML or TOML; - is stdin."),
@@ -28,6 +42,7 @@ Settings = Annotated[
     typer.Option(
         "--set",
         metavar="FIELD=VALUE",
+        autocompletion=known_settings,
         help="Set a field of the job, such as algorithm.learning_rate=0.1; may be repeated.",
     ),
 ]

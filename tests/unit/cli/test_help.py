@@ -87,6 +87,10 @@ def test_a_shell_completes_commands_options_and_runs(
     assert completed(monkeypatch, "stepml comp") == ["compare"]
     assert completed(monkeypatch, "stepml jobs --lim") == ["--limit"]
     assert completed(monkeypatch, "stepml epochs dig") == ["digits-1"]
+    assert completed(monkeypatch, "stepml init digits_k") == ["digits_kmeans"]
+    assert completed(monkeypatch, "stepml run x.json --set work") == ["workers="]
+    assert completed(monkeypatch, "stepml run x.json --set ex") == ["exchange."]
+    assert completed(monkeypatch, "stepml run x.json --set stop.max_e") == ["stop.max_epochs="]
     assert "ps" not in completed(monkeypatch, "stepml ")
 
 
