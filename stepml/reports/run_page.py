@@ -137,13 +137,14 @@ def _time_text(record: RunRecord) -> str:
 
 
 def _timelines_text(reports: Sequence[EpochReport], found: Sequence[Timeline]) -> str:
-    which = "" if len(found) == len(reports) else f"{len(found)} of {len(reports)} epochs: "
-    chosen = f"{which}the first and the last, the slowest, and those with stragglers. "
     order = (
         "A function goes back and forth between its parts; each is drawn as one total, in the "
         "order in which they begin."
     )
-    return (chosen if len(found) < len(reports) else "") + order
+    if len(found) == len(reports):
+        return order
+    which = "the first, the last, the slowest, those with stragglers, and others between them"
+    return f"{len(found)} of {len(reports)} epochs: {which}. {order}"
 
 
 def _timeline(timeline: Timeline) -> dict[str, Any]:

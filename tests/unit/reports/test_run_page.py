@@ -142,3 +142,10 @@ def test_hostile_text_is_shown_as_text() -> None:
         read = Reading(page)
         assert not {"script", "img", "b", "link"} & set(read.tags)
         assert " ".join(HOSTILE.split()) in read.text
+
+
+@pytest.mark.parametrize(("n_ranks", "n_epochs", "shown"), [(4, 25, 25), (4, 90, 30), (40, 90, 10)])
+def test_a_report_has_as_many_timelines_as_it_has_room_for(
+    n_ranks: int, n_epochs: int, shown: int
+) -> None:
+    assert run_page(run_record(n_ranks, n_epochs)).count("Functions of epoch") == 2 * shown
