@@ -16,12 +16,18 @@ from stepml.job.channels import PARAMETER_SERVER
 from stepml.local.cache_server import CacheServer, CacheStatus
 from stepml.local.channel_programs import PROGRAMS, LocalProgram
 from stepml.local.parameter_server import ParameterServerProgram
-from stepml.local.ports import port_of, reserve_again, reserve_port
+from stepml.local.ports import (
+    ENDPOINT,
+    port_of,
+    read_ports,
+    reserve_again,
+    reserve_port,
+    write_ports,
+)
 from stepml.local_identity import ACCOUNT_ID, HOST, REGION
 from stepml.packaging.packages import FUNCTION_PACKAGES
 
 START_WAIT_S = 10.0
-PORTS = "ports.json"  # in the directory of a local AWS that lasts
 
 
 def template_parameters(caches: Iterable[CacheStatus], concurrency: int) -> dict[str, str]:
@@ -78,14 +84,14 @@ class Caches:
         keep: Path | None = None,
     ) -> None:
         self._servers: dict[str, CacheServer] = {}
-        before = _ports(keep)
+        before, ports = read_ports(keep), {ENDPOINT: port}
         for program in _programs(port, state, keep):
             reserved = reserve_again(before.get(program.channel), port + 1)
             port = port_of(reserved)
             self._servers[program.channel] = CacheServer(program, reserved, state, start_wait_s)
 
         if keep is not None:
-            (keep / PORTS).write_text(json.dumps({n: s.port for n, s in self._servers.items()}))
+            write_ports(keep, ports | {name: each.port for name, each in self._servers.items()})
 
     def start_for(self, execution_input: str | None) -> None:
         """Start the server that an execution needs, unless it runs.
@@ -115,15 +121,6 @@ class Caches:
         """End all servers and release their ports."""
         for server in self._servers.values():
             server.close()
-
-
-def _ports(keep: Path | None) -> dict[str, int]:
-    """Return the ports of the earlier local AWS in a directory, which its jobs name."""
-    path = None if keep is None else keep / PORTS
-    if path is None or not path.exists():
-        return {}
-    ports: dict[str, int] = json.loads(path.read_text())
-    return ports
 
 
 def _programs(port: int, state: Path, keep: Path | None) -> list[LocalProgram]:

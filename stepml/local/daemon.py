@@ -16,6 +16,7 @@ from stepml.local.keeping.store import KeepError, require_usable
 from stepml.local.launching import Launch, launch, log_tail
 from stepml.local.locks import LockTimeoutError, exclusive
 from stepml.local.network import Network, NetworkError, network_path, read_network
+from stepml.local.ports import ENDPOINT, read_ports
 from stepml.local.record import (
     ServerRecord,
     kept_in,
@@ -78,7 +79,8 @@ def up(
     Parameters
     ----------
     port : int, optional
-        Port of 127.0.0.1. Defaults to that of the running local AWS, else 4566.
+        Port of 127.0.0.1. Defaults to that of the running local AWS, else to that of the last one
+        in ``keep``, else 4566.
     concurrency : int, optional
         Functions that may run at once; more are throttled. Defaults to the value of the running
         local AWS, else 1000.
@@ -118,7 +120,7 @@ def up(
         if keep is not None:
             require_usable(keep.absolute())
         how = Launch(
-            port=DEFAULT_PORT if port is None else port,
+            port=port or read_ports(keep).get(ENDPOINT, DEFAULT_PORT),
             concurrency=DEFAULT_CONCURRENCY if concurrency is None else concurrency,
             identity=secrets.token_hex(16),
             with_parent=with_parent,

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
+from collections.abc import Mapping
 from itertools import chain
+from pathlib import Path
 
 from stepml.local_identity import HOST
 
 LAST_PORT = 65535
 RELEASE_S, POLL_S = 5.0, 0.05
+FILE = "ports.json"  # in the directory of a local AWS that lasts
+ENDPOINT = "endpoint"  # the name of its own port there
 
 
 def reserve_port(first: int) -> socket.socket:
@@ -54,6 +59,20 @@ def reserve_again(before: int | None, first: int) -> socket.socket:
             continue
         return reserved
     return reserve_port(first)
+
+
+def read_ports(directory: Path | None) -> dict[str, int]:
+    """Return the ports of the earlier local AWS in a directory, which its jobs name."""
+    try:
+        ports = {} if directory is None else json.loads((directory / FILE).read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return {name: port for name, port in ports.items() if isinstance(port, int)}
+
+
+def write_ports(directory: Path, ports: Mapping[str, int]) -> None:
+    """Write the ports for the next local AWS in a directory."""
+    (directory / FILE).write_text(json.dumps(dict(ports)))
 
 
 def port_of(reserved: socket.socket) -> int:

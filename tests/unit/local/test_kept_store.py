@@ -5,12 +5,14 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from stepml.local.keeping.store import DATABASE, FORMAT, KeepError, Store, require_usable
+from stepml.local.ports import port_of, read_ports, reserve_again, reserve_port, write_ports
 
 SAVE = "INSERT OR REPLACE INTO items VALUES(?, ?, ?)"
 ALL = "SELECT key, doc FROM items ORDER BY key"
@@ -114,3 +116,17 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(KeepError, match="file/kept: Not a directory"):
         Store(tmp_path / "file" / "kept")
+
+
+def test_the_ports_of_before_are_read_if_there_are_any(tmp_path: Path) -> None:
+    assert read_ports(None) == read_ports(tmp_path) == {}
+    write_ports(tmp_path, {"endpoint": 4566, "redis": 4567})
+    assert read_ports(tmp_path) == {"endpoint": 4566, "redis": 4567}
+
+
+def test_a_port_of_before_is_reserved_again_as_soon_as_it_is_free() -> None:
+    ending = reserve_port(0)
+    port = port_of(ending)
+    threading.Timer(0.2, ending.close).start()
+    with reserve_again(port, port) as reserved:
+        assert port_of(reserved) == port
