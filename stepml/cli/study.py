@@ -69,6 +69,7 @@ def study(
         _show_cells(studying, output)
         return
     client = Target.chosen(local, endpoint_url, stack, profile, region).client()
+    studying = studying.on(client.stack)
     try:
         _run(studying, client, at_once, limit, output)
     except KeyboardInterrupt:

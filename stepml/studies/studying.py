@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stepml.client.checking import lacking
 from stepml.os_errors import located
+from stepml.studies.baselines.kinds import SCIKIT_LEARN
 from stepml.studies.cells import Cell, cells_of
 from stepml.studies.definition import Study, read_study
 from stepml.studies.page import page_of
@@ -17,6 +19,7 @@ from stepml.studies.table import Row, Table, csv_text, table_of
 
 if TYPE_CHECKING:
     from stepml.client import Client
+    from stepml.client.stack import Stack
 
 CSV_FILE, PAGE_FILE = "study.csv", "study.html"
 
@@ -27,7 +30,7 @@ class Studying:
 
     ::
 
-        studying = Studying.of(Path("study.toml"), Path("runs/study"))
+        studying = Studying.of(Path("study.toml"), Path("runs/study")).on(client.stack)
         for row in studying.run(client):
             print(row.cell.words, row.result.seconds)
         studying.write()
@@ -48,6 +51,10 @@ class Studying:
         """
         study = read_study(file)
         return cls(study, cells_of(study), Results(directory))
+
+    def on(self, stack: Stack) -> Studying:
+        """Return the study in which cells are impossible for which a deployment lacks something."""
+        return replace(self, cells=[_on(cell, stack) for cell in self.cells])
 
     def found(self) -> list[tuple[Cell, CellResult | None]]:
         """Return all cells, each with its result if there is one."""
@@ -104,3 +111,9 @@ class Studying:
             for name, text in made:
                 write_whole(directory / name, text().encode())
         return directory / CSV_FILE, directory / PAGE_FILE
+
+
+def _on(cell: Cell, stack: Stack) -> Cell:
+    if cell.refusal is not None or cell.kind == SCIKIT_LEARN:
+        return cell
+    return replace(cell, refusal="; ".join(lacking(cell.spec, stack)) or None)

@@ -54,11 +54,13 @@ def test_a_study_goes_on_after_an_interruption(
     assert [bool(cell["refusal"]) for cell in listed] == [False, False, True, False, False]
     assert not out.exists()
 
-    with local_stack.holding(ANY, Point("executor", 1, 0)) as hold:
-        with stepml.start("study", file) as process:
-            hold.reached()
-            process.send_signal(signal.SIGINT)
-            _, stderr = process.communicate(timeout=WAIT_S)
+    with (
+        local_stack.holding(ANY, Point("executor", 1, 0)) as hold,
+        stepml.start("study", file) as process,
+    ):
+        hold.reached()
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=WAIT_S)
     assert (process.returncode, "4 cells are left" in stderr) == (130, True), stderr
     assert records(out) == []
 
@@ -91,9 +93,8 @@ def test_results_of_another_aws_are_not_mixed(stepml: CommandLine, tmp_path: Pat
     file.write_text(STUDY.format(uri="data/absent.csv"))
     _, stderr = stepml.run("study", file, "--limit", "1", "--out", "out", code=1)
     assert stderr == ""
-    result: dict[str, Any]
     (path,) = (tmp_path / "out" / "cells").iterdir()
-    result = json.loads(path.read_text())
+    result: dict[str, Any] = json.loads(path.read_text())
     assert result["status"] == "failed"
     assert "data/absent.csv" in result["error"]
     path.write_text(json.dumps({**result, "place": "eu-central-1, stepml"}))

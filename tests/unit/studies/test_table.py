@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from stepml.client.stack import Stack
 from stepml.studies.cells import FUNCTIONS, Cell, cells_of
 from stepml.studies.definition import Study, parse_study
 from stepml.studies.lines import cell_lines, table_lines
@@ -149,6 +150,17 @@ def test_results_are_kept_and_damaged_ones_run_again(tmp_path: Path) -> None:
     assert (csv_path.name, page_path.name) == (CSV_FILE, PAGE_FILE)
     assert page_path.read_text().startswith("<!DOCTYPE html>")
     assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_cells_for_which_the_stack_lacks_something_are_impossible(tmp_path: Path) -> None:
+    file = tmp_path / "trial.toml"
+    file.write_text(TEXT)
+    stack = Stack("stack", "bucket", "train", "epoch", {"RedisUrl": ""})
+    studying = Studying.of(file, tmp_path / "out").on(stack)
+    refused = [cell for cell in studying.cells if cell.refusal is not None]
+    assert {cell.spec.exchange.channel for cell in refused} == {"redis"}
+    assert "this deployment has no Redis" in str(refused[0].refusal)
+    assert {cell.kind for cell in refused} == {FUNCTIONS}
 
 
 def test_machines_are_charged_by_their_processors_for_a_minute_at_least() -> None:
