@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from stepml.cli.aligned import GAP, aligned
-from stepml.cli.figures import cost, duration, main_metric, shown
+from stepml.cli.figures import cost, duration, main_metric, shortened, shown
 from stepml.client.execution import RUNNING, SUCCEEDED
 from stepml.job.spec_base import tag
 
@@ -28,7 +28,7 @@ def job_lines(jobs: Sequence[JobSummary], width: int) -> list[Line]:
     """Return the table of ``jobs`` with a header.
 
     A job has a line for its name, state and costs, and one for its settings and results; they are
-    one if all of them fit.
+    one if all of them fit. A job that has failed has one more, for its error.
     """
     metric = _metric_name(jobs)
     heads = [_HEAD, *map(_head, jobs)]
@@ -36,14 +36,28 @@ def job_lines(jobs: Sequence[JobSummary], width: int) -> list[Line]:
     styles = [("bold", "bold"), *map(_styles, jobs)]
     whole = [(*head, *fact) for head, fact in zip(heads, facts, strict=True)]
     one = aligned(whole, _HEAD_NUMBERS | {len(_HEAD) + each for each in _FACT_NUMBERS})
+    reasons = [[], *(_reason(job, width) for job in jobs)]
     if max(map(len, one)) <= width:
-        return [(line, style) for line, (style, _) in zip(one, styles, strict=True)]
+        return [
+            line
+            for text, (style, _), reason in zip(one, styles, reasons, strict=True)
+            for line in ((text, style), *reason)
+        ]
     below = aligned(facts, _FACT_NUMBERS, width - len(INDENT), _SHORTENED)
     return [
         line
-        for head, (style, other), fact in zip(_head_lines(heads, width), styles, below, strict=True)
-        for line in (*((each, style) for each in head), (INDENT + fact, other))
+        for head, (style, other), fact, reason in zip(
+            _head_lines(heads, width), styles, below, reasons, strict=True
+        )
+        for line in (*((each, style) for each in head), (INDENT + fact, other), *reason)
     ]
+
+
+def _reason(job: JobSummary, width: int) -> list[Line]:
+    """Return a line with the error of a job that has failed."""
+    if job.failure is None:
+        return []
+    return [(shortened(f"{INDENT}{job.failure.with_rank}", width), "red")]
 
 
 def _head_lines(heads: Sequence[Sequence[str]], width: int) -> list[list[str]]:

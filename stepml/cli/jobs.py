@@ -153,4 +153,6 @@ def _document(job: JobSummary) -> dict[str, Any]:
         "loss": report.loss if report else None,
         "metrics": report.metrics if report else {},
         "cost_usd": job.cost_usd,
+        "error": job.failure.error if job.failure else None,
+        "message": job.failure.message if job.failure else None,
     }

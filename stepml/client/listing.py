@@ -15,6 +15,7 @@ from stepml.client.connection import Connection, translated
 from stepml.client.continuations import job_name
 from stepml.client.errors import AccessError, ExecutionNotFoundError, ReportUnreadableError
 from stepml.client.execution import Execution, ExecutionState
+from stepml.client.failures import Failure
 from stepml.client.stack import Stack
 from stepml.job.errors import InvalidJobError
 from stepml.job.parse import parse_job
@@ -22,6 +23,7 @@ from stepml.job.reports import EpochReport, total_cost_usd
 from stepml.job.spec import JobSpec
 from stepml.job.suggestions import nearest
 
+_FAILED = frozenset({"FAILED", "TIMED_OUT"})
 _MOST_NAMES = 1000  # of runs among which one with a typing error is looked for
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ class JobSummary:
     epochs: int  # finished ones
     report: EpochReport | None  # of the epoch whose model is kept, or of the last one
     cost_usd: float | None  # of the job, estimated
+    failure: Failure | None = None  # the error of a job that failed or ran out of time
 
     @property
     def seconds(self) -> float:
@@ -115,7 +118,17 @@ def _summary(connection: Connection, stack: Stack, item: ExecutionListItemTypeDe
         epochs=n_epochs,
         report=report,
         cost_usd=cost_usd,
+        failure=_failure(connection, stack, item),
     )
+
+
+def _failure(
+    connection: Connection, stack: Stack, item: ExecutionListItemTypeDef
+) -> Failure | None:
+    if item["status"] not in _FAILED:
+        return None
+    execution = Execution(item["name"], item["executionArn"])
+    return executions.describe(connection, stack.name, execution).failure
 
 
 def _result(

@@ -123,6 +123,7 @@ def test_jobs_are_chosen_by_their_status(begin: Begin) -> None:
     name = begin(0, of="failing")
     found = listed(name, "--stack", "failing", "--status", "failed")
     assert (found["status"], found["epochs"], found["loss"]) == ("FAILED", 0, None)
+    assert (found["error"], found["message"]) == ("BadRowError", "data/x.csv, line 17")
     others = invoke_json("jobs", "--stack", "failing", "--status", "RUNNING")["jobs"]
     assert name not in [each["job_id"] for each in others]
     none = invoke("jobs", "--stack", "failing", "--status", "aborted")
@@ -156,7 +157,7 @@ def test_jobs_whose_input_is_no_job_are_listed(begin: Begin) -> None:
     assert listed(name, "--stack", "failing")["model"] is None
     lines = invoke("jobs", "--stack", "failing", "--limit", "1").stdout.splitlines()
     assert lines[2].split()[:3] == [name, "failed", "0"]
-    assert lines[3] == "  no valid job"
+    assert lines[3:5] == ["  no valid job", "  BadRowError: data/x.csv, line 17"]
 
 
 def test_what_a_job_has_left_is_shown_and_deleted(stack: MotoStack, begin: Begin) -> None:
