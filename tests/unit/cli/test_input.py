@@ -23,6 +23,7 @@ from stepml.cli.run import default_name
 from stepml.job.installing import install_command
 from stepml.job.names import check_job_id
 from stepml.job.schema import job_schema
+from stepml.local import daemon
 from tests.support.artifacts import example, write
 from tests.support.moto_stack import JOB, JOB_TEXT
 
@@ -401,6 +402,22 @@ def test_ending_the_local_aws_that_does_not_run_is_no_error() -> None:
 
     assert result.exit_code == 0
     assert json.loads(result.stdout) == {"running": False, "ended": False}
+
+
+def test_a_directory_of_something_else_and_a_network_with_a_mistake_start_nothing(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "slow.toml").write_text("[s3]\nlatency = 5\n")
+
+    assert refused("local", "up", "--keep", str(tmp_path)) == (
+        f"BadInputError: --keep: {tmp_path} has files that are not those of a local AWS; name a "
+        "new directory"
+    )
+    assert refused("local", "up", "--network", str(tmp_path / "slow.toml")) == (
+        f"BadInputError: --network: {tmp_path}/slow.toml: [s3] 'latency' is unknown; there are: "
+        "latency_ms, bandwidth_mb_s, source, date"
+    )
+    assert not daemon.is_running()
 
 
 @pytest.mark.parametrize("package", ["moto", "awslambdaric", "samtranslator"])
