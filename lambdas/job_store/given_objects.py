@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from stepml.job.errors import InvalidJobError, KeyNotFoundError, StorageDeniedError
 from stepml.job.places import bucket_and_key
+from stepml.ml.data.meant_keys import hint_at_key
 from storage import DurableStorage
 
 OpenBucket = Callable[[str], DurableStorage]
@@ -40,13 +41,14 @@ class GivenObject:
     def _read(
         self, open_bucket: OpenBucket, read: Callable[[DurableStorage, str], bytes | None]
     ) -> bytes | None:
-        name, key = bucket_and_key(self.uri)
+        hint, (name, key) = "", bucket_and_key(self.uri)
         try:
             source = open_bucket(name)
             found = source.describe(key)
             if found is not None:
                 self._require_small(found.value_bytes)
                 return read(source, key)
+            hint = hint_at_key(source, key)
         except StorageDeniedError as error:
             raise self._absent(
                 f"{self.field}: the functions may not read {self.uri}; a bucket other than the "
@@ -54,7 +56,7 @@ class GivenObject:
             ) from error
         except KeyNotFoundError:  # there is no such bucket
             pass
-        raise self._absent(f"{self.field}: nothing lies at {self.uri}")
+        raise self._absent(f"{self.field}: nothing lies at {self.uri}{hint}")
 
     def _require_small(self, value_bytes: int) -> None:
         if value_bytes > self.most_bytes:

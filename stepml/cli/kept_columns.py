@@ -11,8 +11,8 @@ from typing import Any
 from stepml.cli.errors import BadInputError
 from stepml.cli.prediction_files import Column
 from stepml.cli.prediction_source import Source
-from stepml.job.explanations import did_you_mean
 from stepml.job.formats import FORMATS as FACTS
+from stepml.job.suggestions import did_you_mean
 from stepml.ml.data import DataObject, Layout
 from stepml.ml.data.formats.arrow import import_arrow
 from stepml.ml.data.formats.columns import names_shown

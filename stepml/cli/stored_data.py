@@ -19,9 +19,11 @@ from stepml.cli.options import (
     Target,
 )
 from stepml.cli.output import Output
+from stepml.client.catalogues import BucketObjects
 from stepml.client.stack import DEFAULT_STACK
 from stepml.client.stored import stored, stored_below
 from stepml.job.places import absolute, bucket_and_key
+from stepml.ml.data.meant_keys import hint_at_key
 
 if TYPE_CHECKING:
     from stepml.client import Client
@@ -116,7 +118,9 @@ def _existing(client: Client, key: str) -> Stored:
     found = stored(client.connection, client.stack.bucket, key)
     if not found.n_objects and not key.endswith("/"):
         below = stored(client.connection, client.stack.bucket, f"{key}/")
-        hint = f"; {key}/ is a folder, with {amount(below)}" if below.n_objects else ""
+        objects = BucketObjects(client.connection, client.stack.bucket)
+        is_folder = f"; {key}/ is a folder, with {amount(below)}"
+        hint = is_folder if below.n_objects else hint_at_key(objects, key)
         raise BadInputError(f"nothing lies at s3://{client.stack.bucket}/{key}{hint}")
     if not found.n_objects:
         raise BadInputError(f"nothing lies below s3://{client.stack.bucket}/{key}")

@@ -16,13 +16,14 @@ from stepml.job.places import bucket_and_key
 from stepml.job.spec import JobSpec
 from stepml.job.suggestions import did_you_mean
 from stepml.ml.algorithms import build_algorithm
+from stepml.ml.data.meant_keys import Catalogue, hint_at_key
 from stepml.ml.data.objects import ObjectInfo
 
 _CONCURRENCY = ("ReservedConcurrency", "AccountConcurrency")  # the first that is set
 
 
-class Bucket(Protocol):
-    """Describes the objects of a bucket."""
+class Bucket(Catalogue, Protocol):
+    """Lists and describes the objects of a bucket."""
 
     def describe(self, key: str) -> ObjectInfo | None:
         """Return the description of one object, or None if it is absent."""
@@ -85,8 +86,10 @@ def _forbidden(field: str, uri: str, stack: Stack) -> list[str]:
 def _absent(field: str, uri: str, open_bucket: Callable[[str], Bucket]) -> list[str]:
     bucket, key = bucket_and_key(uri)
     try:
-        if open_bucket(bucket).describe(key) is not None:
+        source = open_bucket(bucket)
+        if source.describe(key) is not None:
             return []
+        return [f"{field}: nothing lies at {uri}{hint_at_key(source, key)}"]
     except KeyNotFoundError:  # there is no such bucket
         pass
     except StorageDeniedError:  # to this person; the functions may read it

@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from stepml.job.errors import StepMLError
-from stepml.job.explanations import did_you_mean
+from stepml.job.suggestions import did_you_mean
 from stepml.packaging.sources import resource_root
 
 INDEX = "examples.toml"

@@ -17,7 +17,6 @@ from stepml.job.misplaced import meant_field
 from stepml.job.other_words import ELSEWHERE
 from stepml.job.schema import describe, field_schema
 from stepml.job.spec_base import SpecGroup
-from stepml.job.suggestions import did_you_mean as did_you_mean
 from stepml.job.suggestions import nearest
 
 Group = type[SpecGroup]

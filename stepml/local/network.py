@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from stepml.job.channels import CHANNELS
+from stepml.job.suggestions import did_you_mean
 
 AWS = "aws"  # the name of the file that StepML has
 AWS_FILE = Path(__file__).with_name("aws_network.toml")
@@ -143,7 +144,8 @@ def _table(
 def _require_known(where: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> None:
     for name in given:
         if name not in known:
-            raise NetworkError(f"{where}{name!r} is unknown; there are: {', '.join(known)}")
+            hint = did_you_mean(name, known) or f"; there are: {', '.join(known)}"
+            raise NetworkError(f"{where}{name!r} is unknown{hint}")
 
 
 def _between(least: float, most: float) -> Callable[[str, Any], float]:

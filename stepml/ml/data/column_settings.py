@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from stepml.job.columns import matches
 from stepml.job.data import Data
 from stepml.job.errors import InvalidJobError
-from stepml.job.explanations import did_you_mean
+from stepml.job.suggestions import did_you_mean
 from stepml.ml.data.layout import Layout
 
 

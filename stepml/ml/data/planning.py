@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import islice
 
 from stepml.job.data import Data
 from stepml.job.errors import (
@@ -12,7 +11,6 @@ from stepml.job.errors import (
     KeyNotFoundError,
     StorageDeniedError,
 )
-from stepml.job.explanations import did_you_mean
 from stepml.job.places import absolute, bucket_and_key
 from stepml.job.spec_base import settled
 from stepml.ml.data.column_settings import require_scaled_columns
@@ -20,13 +18,12 @@ from stepml.ml.data.formats import FORMATS
 from stepml.ml.data.formats.text.plain_text import unpacked_name
 from stepml.ml.data.hidden_files import is_hidden, note_on_hidden
 from stepml.ml.data.layout import Layout, dataset_digest
+from stepml.ml.data.meant_keys import hint_at_key
 from stepml.ml.data.objects import DataObject, ObjectCatalogue, ObjectInfo
 from stepml.ml.data.path_columns import review_paths
 from stepml.ml.data.ranges import ByteRange, Cut, plan_ranges
 from stepml.ml.data.sniff import sniff
 from stepml.ml.data.source_format import SourceFormat
-
-_MOST_KEYS = 1000  # of one request
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +140,7 @@ def look_for_objects(
             "have any name"
         )
     if not found.objects:
-        hint = (
-            _hint_at_folder(path) or _hint_at_keys(source, path) or _hint_to_upload(uri, own_bucket)
-        )
+        hint = hint_at_key(source, path) or _hint_to_upload(uri, own_bucket)
         raise DataNotFoundError(f"{field}: nothing lies at {uri}{hint}")
     return found
 
@@ -195,28 +190,6 @@ def _without(objects: list[DataObject], held_out: list[DataObject], data: Data) 
 
 def _uri_of(data: Data, path: str) -> str:
     return absolute(path, bucket_and_key(data.uri)[0])
-
-
-def _hint_at_folder(path: str) -> str:
-    """Return a hint at the folder of a pattern, which a key with such characters hardly is."""
-    if set(path).isdisjoint("*?"):
-        return ""
-    folder = path.partition("*")[0].partition("?")[0].rpartition("/")[0]
-    return f" (no pattern, but a prefix: {folder}/ is all objects below it)"
-
-
-def _hint_at_keys(source: ObjectCatalogue, path: str) -> str:
-    """Return a hint at the key or folder that is most like ``path``."""
-    folder = path.rstrip("/").rpartition("/")[0]
-    for prefix in dict.fromkeys([f"{folder}/" if folder else "", ""]):
-        try:
-            keys = [each.key for each in islice(source.describe_many(prefix), _MOST_KEYS)]
-        except StorageDeniedError:  # what lies there may be none of the functions' business
-            return ""
-        folders = {key.rpartition("/")[0] + "/" for key in keys if "/" in key}
-        if hint := did_you_mean(path, [*keys, *sorted(folders)]):
-            return hint
-    return ""
 
 
 def _hint_to_upload(uri: str, own_bucket: str) -> str:

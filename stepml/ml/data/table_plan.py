@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from stepml.job.columns import matches, value_for
 from stepml.job.errors import InvalidDataError
-from stepml.job.explanations import did_you_mean
 from stepml.job.spec_base import listed
+from stepml.job.suggestions import did_you_mean
 from stepml.ml.data.objects import DataObject
 from stepml.ml.data.table import Table, TableColumn, TableSettings
 

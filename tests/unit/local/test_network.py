@@ -34,9 +34,9 @@ def test_what_is_left_out_is_as_fast_as_this_machine(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[s4]\n", r"'s4' is unknown; there are: cold_start, function, s3, "),
+        ("[lan]\n", r"'lan' is unknown; there are: cold_start, function, s3, "),
         ("s3 = 5\n", r"s3 is a table \[s3\], got 5"),
-        ("[s3]\nlatency = 5\n", r"\[s3\] 'latency' is unknown; there are: latency_ms, "),
+        ("[s3]\nlatency = 5\n", r"\[s3\] 'latency' is unknown \(did you mean 'latency_ms'\?\)"),
         ("[s3]\nlatency_ms = -1\n", "s3.latency_ms is a number from 0 to 10000, got -1"),
         ('[s3]\nlatency_ms = "5"\n', "got '5'"),
         ("[s3]\nlatency_ms = true\n", "got True"),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from stepml.job.errors import InvalidDataError
-from stepml.job.explanations import did_you_mean
+from stepml.job.suggestions import did_you_mean
 from stepml.ml.data.formats.rows import shortened
 from stepml.ml.data.objects import DataObject
 
