@@ -365,6 +365,7 @@ def test_results_are_fetched_into_the_directory(
         "model.safetensors",
         "model.json",
         "report.json",
+        "history.jsonl",
     }
     assert files["model"].read_bytes() == b"arrays"
     assert client.report(Execution(name, "")) == report
