@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -20,6 +19,7 @@ from stepml.job.spec import JobSpec
 _MOST_PASSES = 20
 _FIELD = re.compile(r"[\w$.-]+")
 _ALGORITHM = ("algorithm",)
+_GROUPS_DEEP = 5  # more than groups of a job within groups
 _STAND_IN = "data/"  # for data, while the other fields are checked
 
 
@@ -38,7 +38,7 @@ def salvaged(document: Any) -> tuple[JobSpec | None, list[str]]:
         None: what is left is no job, or says of no data where they are.
     mistakes : list of str
     """
-    document = copy.deepcopy(document)
+    document = _with_own_groups(document)
     mistakes: list[str] = []
     mended: list[Path] = []
     has_data = True
@@ -56,6 +56,13 @@ def salvaged(document: Any) -> tuple[JobSpec | None, list[str]]:
             break
         mended += done
     return None, mistakes
+
+
+def _with_own_groups(document: Any, deep: int = _GROUPS_DEEP) -> Any:
+    """Return a document whose groups can be changed; what is nested deeper stays as it is."""
+    if not isinstance(document, dict) or not deep:
+        return document
+    return {name: _with_own_groups(value, deep - 1) for name, value in document.items()}
 
 
 def _with_stand_in(document: Any) -> list[Path]:

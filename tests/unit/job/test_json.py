@@ -82,6 +82,7 @@ def with_field(path: str, text: str) -> str:
         ("workers", "1e30", "workers: expected an integer from 1 to 1600"),
         ("workers", "1.5", "workers: expected an integer from 1 to 1600, got 1.5"),
         ("workers", "[" * 20 + "]" * 20, "workers.0.0: values are nested too deeply"),
+        ("workers", "[" * 500 + "]" * 500, "workers.0.0: values are nested too deeply"),
         ("workers", "[" * 2000 + "]" * 2000, "nested too deeply"),
         ("stop", '{"x":' * 300 + "1" + "}" * 300, "stop.x.x: values are nested too deeply"),
         ("data.label", '"\\ud800"', 'data.label: "\\ud800" is no text'),
