@@ -12,7 +12,7 @@ import pytest
 
 from stepml.local.keeping.kept_executions import ERROR
 from stepml.local.keeping.snapshot import FILE
-from stepml.local.keeping.store import INLINE_BYTES
+from stepml.local.keeping.store import INLINE_BYTES, VALUES
 from tests.support.running_aws import (
     ROLE,
     WAIT_S,
@@ -209,12 +209,16 @@ def test_data_return_to_new_resources_of_the_same_name(begin: Start) -> None:
     aws.process.wait(WAIT_S)
     content = (keep / FILE).read_bytes().partition(b"\n")[2]
     (keep / FILE).write_bytes(b'{"stepml": "0.0.0"}\n' + content)
+    [cut, *_] = (keep / VALUES).glob("*/*")  # as after a loss of power
+    cut.write_bytes(cut.read_bytes()[:-1])
 
     aws = begin()
     s3, states = aws.client("s3"), aws.client("stepfunctions")
     assert s3.list_buckets()["Buckets"] == []
     s3.create_bucket(Bucket=BUCKET)
-    assert s3.list_objects_v2(Bucket=BUCKET)["Contents"] == before["objects"]
+    objects = s3.list_objects_v2(Bucket=BUCKET)["Contents"]
+    assert len(objects) == len(before["objects"]) - 1
+    assert all(each in before["objects"] for each in objects)
     aws.client("logs").create_log_group(logGroupName=GROUP)
     assert _messages(aws) == before["logs"]
     states.create_state_machine(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import inspect
 import json
+import logging
 import threading
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -13,6 +14,8 @@ from moto.s3.models import FakeDeleteMarker, FakeKey, S3Backend, s3_backends
 
 from stepml.local.keeping.shelves import Shelf, after, each_backend
 from stepml.local.keeping.store import INLINE_BYTES, Store
+
+logger = logging.getLogger(__name__)
 
 # Of an object; all are texts, numbers, booleans or None.
 _FIELDS = (
@@ -96,8 +99,11 @@ class KeptObjects(Shelf):
         query = "SELECT name, doc, value, data FROM objects WHERE bucket = ? ORDER BY name, version"
         new = {*dict.keys(owner.keys)}
         for key, doc, value, data in self._store.rows(query, (name,)):
-            if key not in new:
-                owner.keys[key] = self._restored(owner, key, json.loads(doc), value, data)
+            document = json.loads(doc)
+            if value and self._store.value_bytes(value) != document["size"]:
+                logger.warning("s3://%s/%s was not written whole and is left out", name, key)
+            elif key not in new:
+                owner.keys[key] = self._restored(owner, key, document, value, data)
 
     def drop(self, name: str) -> None:
         """Forget the objects of a bucket."""
@@ -108,9 +114,11 @@ class KeptObjects(Shelf):
 
     def save_touched(self) -> None:
         """Write the objects that this thread's request has changed."""
-        touched, self._touched.objects = getattr(self._touched, "objects", ()), set()
-        for bucket, key in touched:
+        touched: set[tuple[str, str]] = getattr(self._touched, "objects", set())
+        while touched:
+            bucket, key = next(iter(touched))
             self._save(bucket, key)
+            touched.discard((bucket, key))  # if it fails, the thread's next request tries again
 
     def _touch(self, bucket: str, key: str) -> None:
         self._touched.objects = {*getattr(self._touched, "objects", ()), (bucket, key)}

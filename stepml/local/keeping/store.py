@@ -7,7 +7,9 @@ commits may be missing; what is there is whole.
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
+import stat
 import threading
 import uuid
 from collections.abc import Iterable, Sequence
@@ -21,6 +23,7 @@ logger = logging.getLogger(__name__)
 FORMAT = 1  # of the database; a later one may have other tables
 DATABASE, LOCK, VALUES = "kept.sqlite", "lock", "values"
 LAG_S = 0.1  # the longest that `later` waits for a commit
+OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 INLINE_BYTES = 32 * 1024  # larger values are files
 
 _TABLES = """
@@ -120,6 +123,10 @@ class Store:
         """Return the value of a file."""
         return self._path(name).read_bytes()
 
+    def value_bytes(self, name: str) -> int:
+        """Return the size of a value; less than it had if the machine lost power meanwhile."""
+        return _size(self._path(name))
+
     def remove_values(self, names: Iterable[str]) -> None:
         """Delete the files of values that nothing refers to any more."""
         for name in names:
@@ -179,12 +186,8 @@ def _size(path: Path) -> int:
 
 def _locked(directory: Path) -> IO[bytes]:
     try:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        others = {path.name for path in directory.iterdir()} - {LOCK}
-        if others and DATABASE not in others:
-            raise KeepError(
-                f"{directory} has files that are not those of a local AWS; name a new directory"
-            )
+        directory.mkdir(parents=True, exist_ok=True)
+        _require_own(directory, {path.name for path in directory.iterdir()} - {LOCK})
         file = (directory / LOCK).open("ab")
     except OSError as error:
         raise KeepError(f"{directory}: {error.strerror}") from error
@@ -192,6 +195,22 @@ def _locked(directory: Path) -> IO[bytes]:
         file.close()
         raise KeepError(f"{directory} is used by another local AWS, which is running")
     return file
+
+
+def _require_own(directory: Path, names: set[str]) -> None:
+    """Check that a directory is a new one, or that of a local AWS, which only its owner changes."""
+    if not names:
+        directory.chmod(0o700)
+    elif DATABASE not in names:
+        raise KeepError(
+            f"{directory} has files that are not those of a local AWS; name a new directory"
+        )
+    found = directory.stat()
+    if found.st_uid != os.geteuid() or found.st_mode & OTHERS_WRITE:
+        raise KeepError(
+            f"{directory} may be changed by others, and has programs that the local AWS runs; "
+            f"make it yours alone: chmod 700 {directory}"
+        )
 
 
 def _opened(path: Path) -> sqlite3.Connection:

@@ -96,6 +96,16 @@ def test_files_of_something_else_stay(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
+def test_a_directory_that_others_may_change_is_refused(directory: Path) -> None:
+    directory.mkdir(parents=True)
+    directory.chmod(0o777)
+    Store(directory).close()  # a new one becomes private
+    assert directory.stat().st_mode & 0o777 == 0o700
+    directory.chmod(0o770)
+    with pytest.raises(KeepError, match=r"may be changed by others.*chmod 700"):
+        Store(directory)
+
+
 def test_another_format_is_refused(directory: Path) -> None:
     Store(directory).close()
     with sqlite3.connect(directory / DATABASE) as database:
