@@ -13,7 +13,7 @@ LINT_TOOLS := build/lint-tools
 PACKAGES := stepml lambdas comm storage ps_server
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos fuzz lint format schema idl docs pictures screenshots bench soak package down constraints clean install install-dev \
+.PHONY: help run test chaos fuzz lint format schema idl docs guides pictures screenshots bench soak package down constraints clean install install-dev \
   caches torch-image torch-trial
 
 help: ## Print this help
@@ -75,6 +75,9 @@ idl: install-dev caches ## Generate ps_server/generated from the Thrift and Prot
 
 docs: install-dev ## Build the documentation as a site in build/site, and check its links
 	$(BIN)/python -m documentation.site build/site
+
+guides: install-dev caches ## Run the commands of the tutorial and of the how-to guides
+	STEPML_ALL_GUIDES=1 $(BIN)/pytest tests/functional/test_documentation.py
 
 pictures: install-dev ## Draw the graphs of the state machines in docs/pictures
 	$(BIN)/python -m documentation.graphs
