@@ -41,7 +41,7 @@ class _Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     repeat: Annotated[int, Meta(ge=1, le=100)] | None = None
 
 
-class _File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class StudyFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The file of a study."""
 
     title: str = ""
@@ -103,7 +103,7 @@ def parse_study(content: bytes, name: str, file: str = "the study") -> Study:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InvalidStudyError(f"{file} is not TOML: {error}") from None
     try:
-        given = converted(document, _File)
+        given = converted(document, StudyFile)
     except msgspec.ValidationError as error:
         raise InvalidStudyError(f"{file}: {_explained(str(error), document)}") from None
     parts = given.parts or {name: _Part()}
@@ -115,7 +115,7 @@ def parse_study(content: bytes, name: str, file: str = "the study") -> Study:
     )
 
 
-def _part(name: str, study: _File, part: _Part, file: str) -> Part:
+def _part(name: str, study: StudyFile, part: _Part, file: str) -> Part:
     if not _NAME.fullmatch(name):
         raise InvalidStudyError(
             f"{file}: parts: expected names of letters, digits, '-' and '_', got {name!r}"
@@ -163,7 +163,7 @@ def _explained(message: str, document: Any) -> str:
     path = place["path"] if place else ""
     words = message[: place.start()] if place else message
     if unknown := re.search(r"unknown field `(?P<name>[^`]*)`", words):
-        known = _Part if path.startswith("parts") else _File
+        known = _Part if path.startswith("parts") else StudyFile
         names = [each.name for each in msgspec.structs.fields(known)]
         close = difflib.get_close_matches(unknown["name"], names, 1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
