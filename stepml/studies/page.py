@@ -33,10 +33,10 @@ class _Section:
 
 
 HEAD = (
-    *("model", "algorithm", "channel", "pattern", "workers", "epochs", "loss", "metric"),
-    *("seconds", "started after", "training", "communication", "speed-up", "US $", "server, US $"),
+    *("model", "algorithm", "exchange", "workers", "epochs", "loss", "metric"),
+    *("seconds", "start", "training", "comm.", "speed-up", "US $", "server $"),
 )
-_WORDS = 4  # columns of text
+_WORDS = 3  # columns of text
 
 
 def page_of(study: Study, table: Table) -> str:
@@ -96,8 +96,7 @@ def _cells(group: Group) -> list[str]:
     return [
         cell.model,
         " ".join(filter(None, [cell.algorithm, others])),
-        channel_of(cell),
-        pattern_of(cell),
+        " ".join(filter(None, [channel_of(cell), pattern_of(cell).strip(_UNKNOWN)])),
         str(cell.workers),
         _text(group, lambda row: row.result.epochs, lambda value: f"{value:.3g}"),
         _text(group, lambda row: row.result.loss, lambda value: shown(value, 4)),
