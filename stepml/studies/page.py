@@ -34,7 +34,7 @@ class _Section:
 
 HEAD = (
     *("model", "algorithm", "exchange", "workers", "epochs", "loss", "metric"),
-    *("seconds", "start", "training", "comm.", "speed-up", "US $", "server $"),
+    *("seconds", "start", "training", "comm.", "speed-up", "US $"),
 )
 _WORDS = 3  # columns of text
 
@@ -106,8 +106,7 @@ def _cells(group: Group) -> list[str]:
         _text(group, lambda row: row.result.train_s, _seconds_text),
         _text(group, lambda row: row.result.communication_share, lambda value: f"{value:.0%}"),
         _text(group, lambda row: row.speed_up, lambda value: f"{value:.2f}"),
-        _text(group, lambda row: row.result.cost_usd, cost),
-        _text(group, lambda row: row.result.servers_usd or None, cost),
+        _text(group, lambda row: row.total_usd, cost),
     ]
 
 
