@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stepml.cli.errors import EXIT_CODES, JOB_FAILED
+from stepml.cli.errors import JOB_FAILED
 from stepml.cli.figures import count
 from stepml.cli.folding import folded
 from stepml.cli.options import AsJson, EndpointUrl, Local, Profile, Region, StackName, Target
@@ -20,17 +20,21 @@ if TYPE_CHECKING:
     from stepml.studies.studying import Studying
 
 RESULTS = Path("runs")
+_EXIT_CODES = (
+    "Exit codes: 0 no cell has failed, 1 one has, 2 bad input, 3 the service cannot be reached, "
+    "the stack is missing or this machine refuses (disk, memory), 130 Ctrl-C."
+)
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the command of this module to ``app``."""
     app.command(
-        epilog=f"{EXIT_CODES}\n\nExample: stepml study studies/lambdaml.toml --dry-run",
+        epilog=f"{_EXIT_CODES}\n\nExample: stepml study studies/lambdaml.toml --dry-run",
     )(study)
 
 
 def study(
-    file: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study.")],
+    file: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study: docs/studies.md.")],
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List the cells, and run none.")
     ] = False,
@@ -93,7 +97,8 @@ def _run(
     n_left = len(studying.left()[:limit])
     output.line(f"{studying.study.title}: {count(n_left, 'cell')} to run")
     for number, row in enumerate(studying.run(client, at_once, limit), start=1):
-        output.json_line(record(row))
+        found = {"status": row.result.status, "error": row.result.error}
+        output.json_line({"event": "cell", **found, **record(row)})
         for line in folded(f"{number:3}/{n_left}  {progress_line(row)}"):
             output.line(line)
 
@@ -143,6 +148,7 @@ def _show_end(studying: Studying, csv: Path, page: Path, output: Output) -> int:
             output.line(line)
     output.json_line(
         {
+            "event": "study",
             "done": len(table.rows),
             "failed": len(table.failed),
             "left": len(table.left),

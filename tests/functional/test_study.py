@@ -68,8 +68,10 @@ def test_a_study_goes_on_after_an_interruption(
     assert [row["channel"] for row in records(out)] == ["s3", "parameter_server"]
     stdout, _ = stepml.run("study", file, "--json")
     *lines, end = map(json.loads, stdout.splitlines())
-    assert [line["kind"] for line in lines] == ["scikit-learn", "vm"]
+    found = [(line["event"], line["status"], line["kind"]) for line in lines]
+    assert found == [("cell", "done", "scikit-learn"), ("cell", "done", "vm")]
     assert end == {
+        "event": "study",
         "done": 4,
         "failed": 0,
         "left": 0,
