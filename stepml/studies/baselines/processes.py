@@ -96,4 +96,7 @@ def run_task(task: Task, interrupted: threading.Event) -> Outcome:
             lines = errors.read().decode(errors="replace").strip().splitlines()
             said = " / ".join(lines[-_LAST_LINES:])
             return Outcome(error=f"its process ended with code {process.returncode}: {said}")
-        return decoded(output.read(), Outcome)
+        try:
+            return decoded(output.read(), Outcome)
+        except msgspec.DecodeError:  # a library has written to stdout, too
+            return Outcome(error="its process ended without a result")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from collections.abc import Iterator
@@ -49,6 +50,18 @@ def ended(stack: MotoStack, job: Path) -> str:
     return name
 
 
+@pytest.fixture
+def study(job: Path) -> Path:
+    """The file of a study of the job."""
+    given = json.loads(job.read_text())
+    uri, model = (json.dumps(each) for each in (given["data"]["uri"], given["model"]["name"]))
+    path = job.with_name("study.toml")
+    path.write_text(
+        f"[job]\ndata = {{ uri = {uri} }}\nmodel = {{ name = {model} }}\n[grid]\nworkers = [2]"
+    )
+    return path
+
+
 def run(*arguments: str) -> None:
     result = CliRunner().invoke(app, arguments)
     # A command may refuse, or the job fail: what matters here are its calls.
@@ -70,6 +83,7 @@ COMMANDS = {
     ],
     "runner": [
         ("run", "{job}", "--name", "{name}-b"),
+        ("study", "{study}"),
         ("data", "get", "digits", "--upload"),
         ("data", "put", "{job}"),
     ],
@@ -88,10 +102,10 @@ COMMANDS = {
     ids=lambda each: " ".join(each[:2]) if isinstance(each, tuple) else each,
 )
 def test_a_policy_allows_what_the_commands_of_its_person_call(
-    calls: list[Call], ended: str, job: Path, person: str, command: tuple[str, ...]
+    calls: list[Call], ended: str, job: Path, study: Path, person: str, command: tuple[str, ...]
 ) -> None:
     calls.clear()
-    run(*(each.format(name=ended, job=job) for each in command))
+    run(*(each.format(name=ended, job=job, study=study) for each in command))
     assert calls
     assert denied(policy(person), calls) == []
 
