@@ -35,6 +35,7 @@ from stepml.job.parse import parse_job
 from stepml.job.parts import FunctionTimes, Parts, Traffic
 from stepml.job.reports import ClassQuality, Failure, JobWarning
 from tests.support.moto_stack import BUCKET, JOB, JOB_TEXT, MotoStack, epoch_report
+from tests.support.paths import ROOT
 
 
 @pytest.fixture
@@ -110,7 +111,16 @@ def test_a_run_in_json_is_a_line_for_each_event(
     assert document["status"] == "SUCCEEDED"
     assert document["epochs"] == 3
     assert set(document["files"]) >= {"model", "model_card", "report", "history"}
+    assert set(document) <= {"event", *documented("result")}
+    assert set(started) <= {"event", *documented("started")}
     assert all(Path(path).is_file() for path in document["files"].values())
+
+
+def documented(event: str) -> list[str]:
+    """Return the fields of an event in docs/json_lines.md."""
+    lines = (ROOT / "docs" / "json_lines.md").read_text(encoding="utf-8").splitlines()
+    (row,) = (line for line in lines if line.startswith(f"| `{event}` |"))
+    return re.findall(r"`(\w+)`", row)
 
 
 def test_a_detached_run_can_be_watched_afterwards(job: Path, name: str) -> None:
