@@ -107,7 +107,8 @@ def name() -> str:
 def test_an_example_is_trained_watched_and_looked_at(
     stepml: CommandLine, digits: Path, name: str
 ) -> None:
-    stdout, stderr = stepml.run("run", digits, "--name", name)
+    stepml.run("init", digits.stem, "mine.yaml")
+    stdout, stderr = stepml.run("run", "mine.yaml", "--name", name)
 
     assert stderr == ""
     assert "partitioning" in stdout or "assembling" in stdout or "training" in stdout
@@ -116,6 +117,10 @@ def test_an_example_is_trained_watched_and_looked_at(
     report = json.loads((stepml.directory / "runs" / name / "report.json").read_text())
     assert arrays
     assert len(rows) == report["epochs"] == len(report["history"])
+    history = (stepml.directory / "runs" / name / "history.jsonl").read_text().splitlines()
+    assert [json.loads(line)["loss"] for line in history] == [
+        each["loss"] for each in report["history"]
+    ]
     assert f"{report['metrics']['accuracy']:.4f}" in stdout
     assert report["metrics"]["accuracy"] > 0.9
     assert "data: 1,797 rows, 65 columns (csv, header); label 'digit', 10 classes" in stdout
