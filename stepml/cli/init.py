@@ -124,7 +124,10 @@ def _write_first_job(
     for line in data_lines(found.facts):
         output.line(line)
     model = found.job["model"]["name"].replace("_", " ")
-    commands = [f"stepml data put {quote(str(data))} --local", f"stepml run {path} --local"]
+    commands = [
+        f"stepml data put {quote(str(data))} --local",
+        f"stepml run {quote(str(path))} --local",
+    ]
     _tell({"data": found.job["data"]["uri"]}, path, model, commands, output)
 
 
@@ -172,5 +175,5 @@ def _commands(example: Example, path: Path) -> Iterator[str]:
         yield from (f"stepml data put DIRECTORY --to {uri} --local" for uri in example.data_uris)
     else:
         yield f"stepml data get {dataset} --upload --local"
-    code = f" --code {path.parent}" if example.has_code else ""
-    yield f"stepml run {path}{code} --local"
+    code = f" --code {quote(str(path.parent))}" if example.has_code else ""
+    yield f"stepml run {quote(str(path))}{code} --local"

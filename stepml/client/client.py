@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -25,7 +24,7 @@ from stepml.client.connection import Connection
 from stepml.client.continuations import newest_continuation
 from stepml.client.execution import EpochAttempt, Execution, ExecutionState
 from stepml.client.failures import Failure
-from stepml.client.job_sources import job_json
+from stepml.client.job_sources import given_json
 from stepml.client.listing import JobSummary
 from stepml.client.logs import LogLine
 from stepml.client.retrying import Retried
@@ -83,7 +82,7 @@ class Client:
         RunNameTakenError
             Another execution has used the name.
         """
-        text = checked_job(_as_json(job), name)
+        text = checked_job(given_json(job), name)
         return executions.start(self.connection, self.stack, text, name)
 
     def execution(self, name_or_arn: str) -> Execution:
@@ -305,9 +304,3 @@ class Client:
             See `stepml.packaging.user_code.packed_code`.
         """
         return transfers.upload_code(self.connection, self.stack, code)
-
-
-def _as_json(job: Mapping[str, Any] | bytes | str) -> str:
-    if isinstance(job, Mapping):
-        return json.dumps(dict(job))
-    return job_json(job) if isinstance(job, bytes) else job

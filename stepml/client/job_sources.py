@@ -17,6 +17,7 @@ from stepml.job.json_values import normalised
 from stepml.job.schema import field_names
 
 SUFFIXES = {".json": "JSON", ".yaml": "YAML", ".yml": "YAML", ".toml": "TOML"}
+_MOST_GUESSED = 2**18  # characters: a longer text is no job
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _TOML_PLACE = re.compile(r" \(at line (\d+), column (\d+)\)$")
 
@@ -45,14 +46,21 @@ def job_json(content: bytes, file: str = "") -> str:
     return text if kind == "JSON" else json.dumps(_parsed(text, kind, file))
 
 
+def given_json(job: Mapping[str, Any] | bytes | str) -> str:
+    """Return a job as JSON text: its object, its JSON, or the content of its file."""
+    if isinstance(job, Mapping):
+        return json.dumps(dict(job))
+    return job_json(job) if isinstance(job, bytes) else job
+
+
 def _guessed(text: str) -> str:
     """Return the format of a text without a name; JSON if it is none, as JSON's errors say why."""
-    if text.lstrip().startswith("{"):
+    if text.lstrip().startswith("{") or len(text) > _MOST_GUESSED:
         return "JSON"
     for kind in ("TOML", "YAML"):
         try:
             document = _PARSERS[kind](text)
-        except TextMistakeError:
+        except (TextMistakeError, RecursionError):
             continue
         if isinstance(document, dict) and not set(document).isdisjoint(field_names((), {}) or ()):
             return kind

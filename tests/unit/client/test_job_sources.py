@@ -143,6 +143,7 @@ def test_what_json_lacks_is_refused_with_its_field(text: str, file: str) -> None
 def test_deep_nesting_is_refused(text: str) -> None:
     file = "x.yaml" if ":" in text else "x.toml"
     assert refused(text, file) == "the job: values are nested too deeply"
+    assert job_json(text.encode()) == text  # no known format: parse_job says so
 
 
 plain = st.recursive(
