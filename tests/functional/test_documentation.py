@@ -21,6 +21,7 @@ OTHERS.append("how_to/channel_and_pattern.md")
 PAGES = RUN + (OTHERS if os.environ.get("STEPML_ALL_GUIDES") else [])
 
 
+@pytest.mark.timeout(900)  # a page is a row of commands, each with its own start
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_does_what_it_says(local_stack: LocalStack, tmp_path: Path, page: str) -> None:
     programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
