@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
@@ -24,6 +25,7 @@ Path = tuple[str, ...]
 
 _PLACE = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
 MAX_SHOWN = 100  # characters of a value
+MOST_MISTAKES = 50  # that are looked for at once; others may be as many as a file has fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +51,19 @@ class FieldMistake:
 
 
 def mistakes(document: Any, group: Group) -> list[str]:
-    """Return every mistake in ``document``, which should be an object with the fields of ``group``.
+    """Return the mistakes in ``document``, which should be an object with the fields of ``group``.
 
-    A mistake names the field, the allowed values and the given value.
+    They are all, or the first `MOST_MISTAKES` of many. A mistake names the field, the allowed
+    values and the given value.
     """
     return [each.words for each in field_mistakes(document, group)]
 
 
 def field_mistakes(document: Any, group: Group) -> list[FieldMistake]:
-    """Return the mistakes of `mistakes` with their fields."""
+    """Return the mistakes of `mistakes` with their fields; the first `MOST_MISTAKES` of many."""
     if whole := _mistake_of_all(document, group):
         return [whole]
-    return list(_mistakes(document, document, group, ()))
+    return list(islice(_mistakes(document, document, group, ()), MOST_MISTAKES))
 
 
 def _mistake_of_all(document: Any, group: Group) -> FieldMistake | None:
@@ -74,7 +77,9 @@ def _mistake_of_all(document: Any, group: Group) -> FieldMistake | None:
         if isinstance(value, dict) and {"data", "model"} <= set(value):
             words = f"the job: expected its fields, got them within {name!r}; give that alone"
             return FieldMistake(words, ())
-    if len(document) < 2 or any(meant_field(name, (), document) for name in document):
+    if len(document) < 2 or any(
+        meant_field(name, (), document) for name in islice(document, MOST_MISTAKES)
+    ):
         return None
     return FieldMistake(
         f"the job: expected some of the fields {', '.join(sorted(fields))}; got only "
@@ -164,16 +169,17 @@ def _explained(message: str, document: Any, path: Path) -> FieldMistake:
 def _nameless(group: dict[str, Any], schema: dict[str, Any], path: Path) -> FieldMistake:
     """Return the mistake that a model or an algorithm has no name, or has it in another field."""
     place = (*path, "name")
-    other = [name for name, value in group.items() if nearest(str(value), schema["enum"])]
-    if other:
-        words = f"{where(path)}: unknown field {other[0]!r} (did you mean 'name'?)"
-        return FieldMistake(words, (*path, other[0]), meant=place)
+    others = islice(group.items(), MOST_MISTAKES)
+    other = next((name for name, value in others if nearest(str(value), schema["enum"])), None)
+    if other is not None:
+        words = f"{where(path)}: unknown field {other!r} (did you mean 'name'?)"
+        return FieldMistake(words, (*path, other), meant=place)
     return FieldMistake(f"{where(place)}: is required ({describe(schema)})", place)
 
 
 def _unknown(name: str, path: Path, known: list[str], document: Any) -> FieldMistake:
-    meant = meant_field(name, path, document)
-    words = f"{where(path)}: unknown field {name!r}"
+    meant = meant_field(name, path, document) if len(name) <= MAX_SHOWN else ()
+    words = f"{where(path)}: unknown field {_shortened(name)!r}"
     if not path and name.lower() in ELSEWHERE:
         return FieldMistake(f"{words} ({ELSEWHERE[name.lower()]})", (name,))
     if not meant:

@@ -11,7 +11,7 @@ import msgspec
 from stepml.job.combinations import contradictions
 from stepml.job.conversion import converted
 from stepml.job.errors import InvalidJobError
-from stepml.job.explanations import FieldMistake, Path, field_mistakes
+from stepml.job.explanations import MOST_MISTAKES, FieldMistake, Path, field_mistakes
 from stepml.job.json_values import normalised
 from stepml.job.schema import SCHEMA_FIELD
 from stepml.job.spec import JobSpec
@@ -49,6 +49,8 @@ def salvaged(document: Any) -> tuple[JobSpec | None, list[str]]:
         # What follows from a mended field is no mistake of the job's.
         words = [each.words for each in found if not _follows(each, mended)]
         mistakes += [each for each in words if each not in mistakes]
+        if len(mistakes) >= MOST_MISTAKES:
+            return None, [*mistakes[:MOST_MISTAKES], "there are more mistakes"]
         done = [path for each in found if (path := _mend(document, each))]
         if not done and all(each.path for each in found):
             has_data, done = False, _with_stand_in(document)

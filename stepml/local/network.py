@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -92,11 +93,11 @@ def read_network(path: Path) -> Network:
         given = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise NetworkError(f"{path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # of TOML, its encoding or a huge number
         raise NetworkError(f"{path} is not TOML: {error}") from error
     try:
         return parse_network(given)
-    except NetworkError as error:
+    except ValueError as error:  # or of a number with too many digits to be shown
         raise NetworkError(f"{path}: {error}") from error
 
 
@@ -151,7 +152,7 @@ def _require_known(where: str, given: Mapping[str, Any], known: Mapping[str, Any
 def _between(least: float, most: float) -> Callable[[str, Any], float]:
     def check(field: str, value: Any) -> float:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or not least <= value <= most or math.isinf(value):
+        if not is_number or not least <= value <= most or value > sys.float_info.max:
             limit = f"at least {least:g}" if math.isinf(most) else f"from {least:g} to {most:g}"
             raise NetworkError(f"{field} is a number {limit}, got {value!r}")
         return float(value)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
+import time
 from typing import Any
 
 import pytest
 
 from stepml.job.errors import InvalidJobError
+from stepml.job.explanations import MOST_MISTAKES
 from stepml.job.parse import parse_job
 from stepml.job.suggestions import nearest
 
@@ -216,3 +218,22 @@ def test_the_nearest_name_is_one_that_somebody_can_mean(
     given: str, known: list[str], expected: str | None
 ) -> None:
     assert nearest(given, known) == expected
+
+
+@pytest.mark.parametrize("field", ["learning_rat{}", "zzz{}"])
+@pytest.mark.parametrize("group", ["", "algorithm", "model"])
+def test_of_many_mistakes_the_first_are_named_at_once(field: str, group: str) -> None:
+    many = {field.format(number): 1 for number in range(20_000)}
+    job = {**JOB, group: {**JOB[group], **many}} if group else {**many, **JOB}
+    began = time.perf_counter()
+    found = mistakes(job)
+    assert time.perf_counter() - began < 5
+    assert len(found) == MOST_MISTAKES + 1
+    assert found[-1] == "there are more mistakes"
+
+
+@pytest.mark.parametrize("job", [{"l" * 200_000: 1, **JOB}, {"l" * 200_000: 1, "x": 2}])
+def test_a_long_name_is_cut(job: dict[str, Any]) -> None:
+    began = time.perf_counter()
+    assert len(mistakes(job)[0]) < 400
+    assert time.perf_counter() - began < 2

@@ -46,6 +46,10 @@ def test_what_is_left_out_is_as_fast_as_this_machine(tmp_path: Path) -> None:
         ("[cold_start]\nseconds = 61\n", "cold_start.seconds is a number from 0 to 60, got 61"),
         ("[s3]\nsource = 3\n", "s3.source is a text or a date, got 3"),
         ("[s3\n", "is not TOML: "),
+        ("a = " + "[" * 5000, "is not TOML: "),
+        (f"[s3]\nlatency_ms = {'1' * 5000}\n", "is not TOML: "),
+        (f"[s3]\nbandwidth_mb_s = {10**400}\n", "is a number at least 0.01, got 1000"),
+        (f"[s3]\nlatency_ms = 0x{'f' * 5000}\n", "Exceeds the limit"),
     ],
 )
 def test_a_mistake_is_named(text: str, message: str, tmp_path: Path) -> None:
