@@ -83,11 +83,12 @@ class ParameterServerProgram:
 
 def _lasting_token(directory: Path) -> str:
     """Return the token in a directory, made once: functions of earlier jobs have it."""
-    path = directory / "token"
+    path, staged = directory / "token", directory / "token.new"
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(32))
+        directory.mkdir(parents=True, exist_ok=True)
+        staged.touch(mode=0o600)
+        staged.write_text(secrets.token_urlsafe(32))
+        staged.replace(path)
     return path.read_text()
 
 

@@ -64,15 +64,18 @@ def reserve_again(before: int | None, first: int) -> socket.socket:
 def read_ports(directory: Path | None) -> dict[str, int]:
     """Return the ports of the earlier local AWS in a directory, which its jobs name."""
     try:
-        ports = {} if directory is None else json.loads((directory / FILE).read_text())
-    except (FileNotFoundError, ValueError):
+        found = {} if directory is None else json.loads((directory / FILE).read_text())
+    except (OSError, ValueError):
         return {}
+    ports = found if isinstance(found, dict) else {}
     return {name: port for name, port in ports.items() if isinstance(port, int)}
 
 
 def write_ports(directory: Path, ports: Mapping[str, int]) -> None:
     """Write the ports for the next local AWS in a directory."""
-    (directory / FILE).write_text(json.dumps(dict(ports)))
+    staged = directory / f"{FILE}.new"
+    staged.write_text(json.dumps(dict(ports)))
+    staged.replace(directory / FILE)
 
 
 def port_of(reserved: socket.socket) -> int:

@@ -1,7 +1,7 @@
 """The directory of a local AWS that lasts: a database, and files for large values.
 
 Every commit survives the end of the process, however it ends. After a loss of power, the last
-commits may be missing; what is there is whole.
+commits may be missing, and files of values may be cut.
 """
 
 from __future__ import annotations
@@ -98,11 +98,18 @@ class Store:
                 with self._database:
                     self._database.execute("BEGIN")
                     for statement, parameters in waiting:
-                        self._database.execute(statement, parameters)
+                        self._execute(statement, parameters)
             except sqlite3.Error:
                 with self._adding:  # the next commit tries again
                     self._waiting = waiting + self._waiting
                 raise
+
+    def _execute(self, statement: str, parameters: Sequence[Any]) -> None:
+        try:
+            self._database.execute(statement, parameters)
+        except (UnicodeError, OverflowError, sqlite3.ProgrammingError):
+            # The database can have no such value, so the others must not wait for it.
+            logger.exception("%s lacks a value that it cannot have", self.directory)
 
     def rows(self, query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Return the answer to a query, after everything that waits."""

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from stepml.local.keeping.store import DATABASE, FORMAT, KeepError, Store, require_usable
-from stepml.local.ports import port_of, read_ports, reserve_again, reserve_port, write_ports
+from stepml.local.parameter_server import ParameterServerProgram
+from stepml.local.ports import FILE, port_of, read_ports, reserve_again, reserve_port, write_ports
 
 SAVE = "INSERT OR REPLACE INTO items VALUES(?, ?, ?)"
 ALL = "SELECT key, doc FROM items ORDER BY key"
@@ -140,3 +141,30 @@ def test_a_port_of_before_is_reserved_again_as_soon_as_it_is_free() -> None:
     threading.Timer(0.2, ending.close).start()
     with reserve_again(port, port) as reserved:
         assert port_of(reserved) == port
+
+
+@pytest.mark.parametrize("value", ["\ud800", 2**70, {}])
+def test_a_value_that_no_database_has_does_not_hold_up_the_others(
+    directory: Path, store: Store, value: object
+) -> None:
+    store.later((SAVE, ("t", "a", "1")), (SAVE, ("t", "b", value)), (SAVE, ("t", "c", "1")))
+    store.commit()
+    store.write((SAVE, ("t", "d", "1")))
+    assert [key for key, _ in store.rows(ALL)] == ["a", "c", "d"]
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"endpoint": 45'])
+def test_ports_that_cannot_be_read_are_unknown(content: str, tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text(content)
+    assert read_ports(tmp_path) == {}
+
+
+def test_a_token_that_was_not_written_whole_is_drawn_again(tmp_path: Path) -> None:
+    (tmp_path / "token.new").write_text("cut")
+    health = reserve_port(0)
+    program = ParameterServerProgram(health, tmp_path, lasts=True)
+    again = ParameterServerProgram(health, tmp_path, lasts=True)
+    assert program.parameters(1) == again.parameters(1)
+    assert "cut" not in program.parameters(1).values()
+    assert "" not in program.parameters(1).values()
+    health.close()
