@@ -19,7 +19,6 @@ from stepml.cli.options import (
     Target,
 )
 from stepml.cli.output import Output
-from stepml.client.catalogues import BucketObjects
 from stepml.client.stack import DEFAULT_STACK
 from stepml.client.stored import stored, stored_below
 from stepml.job.places import absolute, bucket_and_key
@@ -118,6 +117,8 @@ def _existing(client: Client, key: str) -> Stored:
     found = stored(client.connection, client.stack.bucket, key)
     if not found.n_objects and not key.endswith("/"):
         below = stored(client.connection, client.stack.bucket, f"{key}/")
+        from stepml.client.catalogues import BucketObjects  # which loads NumPy
+
         objects = BucketObjects(client.connection, client.stack.bucket)
         is_folder = f"; {key}/ is a folder, with {amount(below)}"
         hint = is_folder if below.n_objects else hint_at_key(objects, key)

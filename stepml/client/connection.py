@@ -169,7 +169,7 @@ def connect(
     """
     import boto3
 
-    endpoint_url = endpoint_url or os.environ.get("AWS_ENDPOINT_URL")
+    endpoint_url = endpoint_url or os.environ.get("AWS_ENDPOINT_URL") or None
     if endpoint_url is None or not is_loopback(endpoint_url):
         with translated(endpoint_url):
             return Connection(boto3.Session(region_name=region, profile_name=profile), endpoint_url)
