@@ -22,7 +22,6 @@ from stepml.cli.output import Output
 from stepml.client.stack import DEFAULT_STACK
 from stepml.client.stored import stored, stored_below
 from stepml.job.places import absolute, bucket_and_key
-from stepml.ml.data.meant_keys import hint_at_key
 
 if TYPE_CHECKING:
     from stepml.client import Client
@@ -117,7 +116,9 @@ def _existing(client: Client, key: str) -> Stored:
     found = stored(client.connection, client.stack.bucket, key)
     if not found.n_objects and not key.endswith("/"):
         below = stored(client.connection, client.stack.bucket, f"{key}/")
-        from stepml.client.catalogues import BucketObjects  # which loads NumPy
+        # They load NumPy.
+        from stepml.client.catalogues import BucketObjects
+        from stepml.ml.data.meant_keys import hint_at_key
 
         objects = BucketObjects(client.connection, client.stack.bucket)
         is_folder = f"; {key}/ is a folder, with {amount(below)}"

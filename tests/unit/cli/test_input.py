@@ -414,8 +414,8 @@ def test_a_directory_of_something_else_and_a_network_with_a_mistake_start_nothin
         "new directory"
     )
     assert refused("local", "up", "--network", str(tmp_path / "slow.toml")) == (
-        f"BadInputError: --network: {tmp_path}/slow.toml: [s3] 'latency' is unknown; there are: "
-        "latency_ms, bandwidth_mb_s, source, date"
+        f"BadInputError: --network: {tmp_path}/slow.toml: [s3] 'latency' is unknown (did you "
+        "mean 'latency_ms'?)"
     )
     assert not daemon.is_running()
 
