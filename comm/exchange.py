@@ -30,6 +30,10 @@ Floats = npt.NDArray[np.float64]
 SHARED_HEAD = 4
 
 
+def watch_nothing() -> None:
+    """Let a wait go on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Workers:
     """The workers of one run of a job."""

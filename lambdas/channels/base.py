@@ -13,6 +13,7 @@ from comm import (
     SharedModelExchange,
     Workers,
 )
+from comm.exchange import watch_nothing
 from lambdas.attempts.fences import Attempted
 from lambdas.attempts.timing import STANDARD
 from stepml.job import keys
@@ -21,10 +22,6 @@ from stepml.ml.models.base import Floats
 
 OnWait = Callable[[], None]
 GoesOn = Callable[[], bool]
-
-
-def watch_nothing() -> None:
-    """Let a wait go on."""
 
 
 def never() -> bool:

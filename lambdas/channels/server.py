@@ -13,10 +13,11 @@ import msgspec
 import numpy as np
 
 from comm import InFlightExchange, Message, OrchestratedExchange, SharedModelExchange, Workers
+from comm.exchange import watch_nothing
 from comm.wire import message_bytes
 from lambdas.attempts.fences import Attempted
 from lambdas.attempts.timing import STANDARD
-from lambdas.channels.base import GoesOn, JobChannel, OnWait, never, watch_nothing
+from lambdas.channels.base import GoesOn, JobChannel, OnWait, never
 from ps_server.client.exchange import ServerInFlight, ServerOrchestrated
 from ps_server.client.jobs import JobClient
 from ps_server.client.shared_model import ServerSharedModel, shared_settings

@@ -16,10 +16,11 @@ from comm import (
     chunking_of,
     require_shareable,
 )
+from comm.exchange import watch_nothing
 from lambdas.attempts.costs import BilledStorage
 from lambdas.attempts.fences import Attempted
 from lambdas.attempts.timing import STANDARD
-from lambdas.channels.base import GoesOn, JobChannel, OnWait, never, watch_nothing
+from lambdas.channels.base import GoesOn, JobChannel, OnWait, never
 from stepml.job import keys
 from stepml.job.channels import CHANNELS, DURABLE
 from stepml.job.errors import StorageUnavailableError

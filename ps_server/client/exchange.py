@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass
 
-from comm.exchange import InFlightExchange, OrchestratedExchange, Workers
+from comm.exchange import InFlightExchange, OrchestratedExchange, Workers, watch_nothing
 from comm.wire import Compression, Message, Shape, Vector
-from ps_server.client.jobs import SLICE_S, JobClient, Push, nothing
+from ps_server.client.jobs import SLICE_S, JobClient, Push
 from ps_server.over_thrift.client import ParameterClient
 from ps_server.protocol.calls import (
     ALL_RANKS,
@@ -56,7 +56,7 @@ class ServerInFlight(InFlightExchange):
     attempt: str = ""  # at the epoch; empty: a rank that has fallen behind waits to the end
     heal_s: float = HEAL_S  # of waiting, between two checks that the server has the last sum
     grace_s: float = GRACE_S  # the least time for a peer to give a sum back
-    watch: Callable[[], None] = nothing  # called each second of a wait; it raises to end it
+    watch: Callable[[], None] = watch_nothing  # called each second of a wait; it raises to end it
     clock: Clock = time
 
     def __post_init__(self) -> None:
@@ -72,14 +72,10 @@ class ServerInFlight(InFlightExchange):
         began = self.clock.monotonic()
         self._longest_s = max(self._longest_s, began - self._left_at)
         self._epoch = step.epoch
-        contribution = encode_in_parts(message, self.compression)
-        settings = JobSettings(
-            self.workers.world_size, contribution.size, compression=self.compression
-        )
+        given = encode_in_parts(message, self.compression)
+        settings = JobSettings(self.workers.world_size, given.size, compression=self.compression)
         target = Target(self.workers.prefix, step, self.rank, self.attempt)
-        push = Push(
-            target, contribution, lambda one: f"rank {one}'s contribution to {step}", settings
-        )
+        push = Push(target, given, lambda one: f"rank {one}'s contribution to {step}", settings)
         try:
             data, summed = self._job.push_and_wait(
                 push,
@@ -161,7 +157,7 @@ class ServerOrchestrated(OrchestratedExchange):
     client: ParameterClient
     _: KW_ONLY
     compression: Compression = "none"
-    watch: Callable[[], None] = nothing  # called while no answer comes; it raises to end the wait
+    watch: Callable[[], None] = watch_nothing  # while no answer comes; it raises to end the wait
     clock: Clock = time
 
     def __post_init__(self) -> None:

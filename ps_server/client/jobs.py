@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+from comm.exchange import watch_nothing
 from ps_server.over_thrift.client import ParameterClient
 from ps_server.protocol import refusals
 from ps_server.protocol.calls import (
@@ -47,21 +48,17 @@ class Push:
     settings: JobSettings | None = None  # to register a job that the server does not know
 
 
-def nothing() -> None:
-    """Watch nothing."""
-
-
 @dataclass(eq=False)
 class JobClient:
     """The calls of one rank to one job."""
 
     client: ParameterClient
     job: str
-    watch: Callable[[], None] = nothing  # called each second of a wait; it raises to end it
+    watch: Callable[[], None] = watch_nothing  # called each second of a wait; it raises to end it
     clock: Clock = time
     incarnation: str = ""  # of the server of the last answer; another one may have lost pushes
     # Called after a call without an answer, before memory of earlier pulls is used again.
-    on_break: Callable[[], None] = nothing
+    on_break: Callable[[], None] = watch_nothing
     _is_registered: bool = False
 
     def call(self, act: Callable[[], T], deadline: float | None = None) -> T:

@@ -13,9 +13,9 @@ from functools import partial
 
 import numpy as np
 
-from comm.exchange import SharedModelExchange, SharedState, Workers
+from comm.exchange import SharedModelExchange, SharedState, Workers, watch_nothing
 from comm.wire import Message, Vector, message_bytes
-from ps_server.client.jobs import JobClient, Push, nothing
+from ps_server.client.jobs import JobClient, Push
 from ps_server.over_thrift.client import ParameterClient
 from ps_server.protocol.calls import JobSettings, Received, Target, encode_in_parts
 from ps_server.protocol.refusals import StepForgotten, UnknownJob
@@ -37,7 +37,7 @@ class ServerSharedModel(SharedModelExchange):
     max_staleness: int | None = None  # updates that a rank may be ahead of the slowest
     server_update: str = ""  # JSON of a `ServerUpdate`; empty: ranks push changes
     timeout_s: float = 180.0  # the longest wait for an answer, or for ranks that are behind
-    watch: Callable[[], None] = nothing  # called each second of a wait; it raises to end it
+    watch: Callable[[], None] = watch_nothing  # called each second of a wait; it raises to end it
     clock: Clock = time
 
     def __post_init__(self) -> None:

@@ -21,9 +21,7 @@ from ps_server.protocol.calls import (
     Welcome,
 )
 from ps_server.protocol.refusals import AccessDenied, ContributionsMissing, Refusal
-from stepml.job.channels import PARAMETER_SERVER
 from stepml.job.step import Step
-from stepml.job.stopwatch import note_message
 
 if TYPE_CHECKING:
     from ps_server.over_thrift.connection import Connection
@@ -86,7 +84,6 @@ class ParameterClient:
         The rank `ALL_RANKS` gives back a sum that the server has lost.
         """
         with self._connected() as connection:
-            note_message(PARAMETER_SERVER, sent=message.size)
             n_pieces = connection.write_push(target, message)
             connection.flush(self.timeout_s)
             return connection.pushed(n_pieces)
@@ -101,14 +98,13 @@ class ParameterClient:
         with self._connected() as connection:
             connection.write_pull(target, wait_s)
             connection.flush(self.timeout_s + wait_s)
-            return self._pulled(connection, target)
+            return connection.pulled(target, self._next_buffer)
 
     def push_and_pull(
         self, target: Target, message: Encoded, wait_s: float = 0.0
     ) -> tuple[Pushed, Received | ContributionsMissing]:
         """Push and pull in one round trip; `ContributionsMissing` is returned, not raised."""
         with self._connected() as connection:
-            note_message(PARAMETER_SERVER, sent=message.size)
             n_pieces = connection.write_push(target, message)
             connection.write_pull(target, wait_s)
             connection.flush(self.timeout_s + wait_s)
@@ -116,10 +112,10 @@ class ParameterClient:
                 pushed = connection.pushed(n_pieces)
             except Refusal:
                 with suppress(Refusal):
-                    self._pulled(connection, target)
+                    connection.pulled(target, self._next_buffer)
                 raise
             try:
-                return pushed, self._pulled(connection, target)
+                return pushed, connection.pulled(target, self._next_buffer)
             except ContributionsMissing as missing:
                 return pushed, missing
 
@@ -148,19 +144,9 @@ class ParameterClient:
     def _call(self, kind: type[T], name: str, **arguments: Any) -> T:
         """Make a call whose answer is of a ``kind``."""
         with self._connected() as connection:
-            note_message(PARAMETER_SERVER)
             answer = connection.call(name, self.timeout_s, **arguments)
             assert isinstance(answer, kind)
             return answer
-
-    def _pulled(self, connection: Connection, target: Target) -> Received:
-        received_bytes = 0
-        try:
-            received = connection.pulled(target, self._next_buffer)
-            received_bytes = len(received.data)
-            return received
-        finally:
-            note_message(PARAMETER_SERVER, received=received_bytes)
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:

@@ -22,7 +22,8 @@ from ps_server.over_thrift.transport import SocketTransport, set_buffers
 from ps_server.protocol.addresses import Address, Credentials, client_context
 from ps_server.protocol.calls import Encoded, Pushed, Received, Target, Welcome
 from ps_server.protocol.refusals import Refusal
-from stepml.job.stopwatch import timed
+from stepml.job.channels import PARAMETER_SERVER
+from stepml.job.stopwatch import note_message, timed
 
 _ASKED_AT_ONCE = 64  # pieces
 _LEAST_FRAME_BYTES = 32  # a header
@@ -47,6 +48,7 @@ class Connection:
 
     def call(self, name: str, timeout_s: float, **arguments: Any) -> Any:
         """Make a call and return its answer, or raise its refusal."""
+        note_message(PARAMETER_SERVER)
         name = messages.METHOD_NAMES.get(name, name)
         structs = {each: messages.struct_of(value) for each, value in arguments.items()}
         self._protocol.send(name, self._next_number(), messages.ARGUMENTS[name](**structs))
@@ -56,15 +58,15 @@ class Connection:
 
     def write_push(self, target: Target, message: Encoded) -> int:
         """Write all pieces of a message; return how many answers will come."""
+        note_message(PARAMETER_SERVER, sent=message.size)
         n_pieces = 0
         for offset, parts in message.pieces(self.welcome.frame_bytes):
             piece_bytes = min(message.size - offset, self.welcome.frame_bytes)
             call = packing.PushCall(target, message.size, offset, piece_bytes)
             head = packing.pack_push(self._next_number(), call)
-            self.transport.write(head)
-            for part in parts:
+            frame: list[bytes | memoryview] = [head, *parts, packing.PUSH_TAIL]
+            for part in frame:
                 self.transport.write(part)
-            self.transport.write(packing.PUSH_TAIL)
             n_pieces += 1
         return n_pieces
 
@@ -93,9 +95,11 @@ class Connection:
 
     def pulled(self, target: Target, memory: Callable[[int], memoryview]) -> Received:
         """Read the first piece of a message into ``memory`` of its size; pull the other pieces."""
+        note_message(PARAMETER_SERVER)
         with timed("wait"):  # a pull follows a push on its way, or waits itself
             size, piece_bytes = self._begin_pulled()
         data, checksum = memory(size), RunningChecksum()
+        note_message(PARAMETER_SERVER, requests=0, received=size)
         self._read_piece(data, 0, piece_bytes, checksum)
         offsets = range(0, size, self.welcome.frame_bytes)[1:]
         for first in range(0, len(offsets), _ASKED_AT_ONCE):

@@ -129,15 +129,15 @@ class timed:  # noqa: N801 — a context like those of contextlib, and no call m
         return None if self.stopwatch is None else self._before
 
 
-def note_message(service: str, *, sent: int = 0, received: int = 0) -> None:
-    """Count a request to a service, with the bytes of its values."""
+def note_message(service: str, *, requests: int = 1, sent: int = 0, received: int = 0) -> None:
+    """Count a request to a service, or none, with the bytes of its values."""
     stopwatch = _current.get()
     if stopwatch is None:
         return
     known = stopwatch.messages.get(service, Traffic())
     stopwatch.messages[service] = replace(
         known,
-        requests=known.requests + 1,
+        requests=known.requests + requests,
         sent_bytes=known.sent_bytes + sent,
         received_bytes=known.received_bytes + received,
     )
