@@ -98,6 +98,8 @@ def _show(
     output.line()
     for line in folded(f"{report.job_id}: {_ending(report)}"):
         output.line(line)
+    for line in accuracy_lines(report.per_class):
+        output.line(line)
     rows = "validation" if report.spec.data.validation_fraction else "training"
     output.pairs(
         {
@@ -114,8 +116,6 @@ def _show(
             "report": files.get("page", files["report"]),
         }
     )
-    for line in accuracy_lines(report.per_class):
-        output.line(line)
     # Those on the data were shown before training.
     for each in report.warnings:
         if each not in report.dataset.warnings:

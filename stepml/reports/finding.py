@@ -35,7 +35,7 @@ def find_run(place: str, client: Callable[[], Client], results: Path = Path("run
     AccessError
         It is not here, and the stack cannot be used.
     """
-    if Path(place).is_dir():
+    if _is_directory(Path(place)):
         return RunRecord.of_directory(Path(place))
     here = None if place == LATEST else _downloaded(results / place)
     if here is not None and here.final is not None:
@@ -46,11 +46,21 @@ def find_run(place: str, client: Callable[[], Client], results: Path = Path("run
     except (AccessError, ExecutionNotFoundError) as error:
         if here is not None:
             return here
-        kind = AccessError if isinstance(error, AccessError) else ExecutionNotFoundError
-        raise kind(f"there is no directory {place!r}, and {error}") from error
+        error.args = (f"there is no directory {place!r}, and {error}",)
+        raise
+
+
+def _is_directory(path: Path) -> bool:
+    """Return whether there is such a directory; a name may be longer than those of files."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def _downloaded(directory: Path) -> RunRecord | None:
+    if not _is_directory(directory):
+        return None
     try:
         return RunRecord.of_directory(directory)
     except RunNotFoundError:

@@ -203,7 +203,7 @@ def _planned(client: Client, state: ExecutionState) -> JobSpec | None:
     spec = client.planned(state.execution)
     if spec is None:
         with suppress(InvalidJobError):
-            spec = parse_job(state.job)
+            spec = parse_job(state.job).in_bucket(client.stack.bucket)
     return spec
 
 

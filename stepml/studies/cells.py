@@ -90,7 +90,7 @@ class Cell:
     @property
     def _exchange(self) -> list[str]:
         if self.kind == SCIKIT_LEARN:
-            return []
+            return [*self.others.values()]
         exchange = self.spec.exchange
         way = [self.kind] if self.kind == VM else [exchange.channel, exchange.pattern]
         return [*way, str(self.spec.workers), *self.others.values()]

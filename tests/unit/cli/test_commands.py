@@ -90,6 +90,8 @@ def test_a_run_shows_its_epochs_and_a_summary_and_fetches_the_model(
     assert f"{name}: converged after 3 epochs" in result.stdout
     assert "no improvement for 2 epochs" in result.stdout
     assert "  per-class accuracy: 0: 0.7500, 1: 0.7500, 2: 0.7500\n" in result.stdout
+    last = result.stdout.splitlines()[-1]
+    assert last.split() == ["report", f"runs/{name}/report.html"]
     assert Path("runs", name, "model.safetensors").read_bytes() == b"arrays"
     assert "look further" not in result.stdout  # nothing failed, nothing was slow
     assert "\x1b" not in result.stdout

@@ -164,6 +164,13 @@ def test_a_baseline_runs_once_however_ranks_exchange() -> None:
     assert sorted(found[1:]) == [("vm", name, w) for name in algorithms for w in (1, 2)]
 
 
+def test_baselines_of_other_values_have_names_of_their_own() -> None:
+    cells = cells_of(
+        study_of(f'baselines = ["scikit-learn", "vm"]\n{JOB}[grid]\n"data.seed" = [1, 2]\n')
+    )
+    assert len({cell.name for cell in cells}) == len(cells) == 6
+
+
 @pytest.mark.parametrize(
     ("values", "labels"),
     [
