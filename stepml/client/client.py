@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stepml.client import (
-    attempt_failures,
     epochs,
     executions,
     listing,
@@ -185,21 +184,11 @@ class Client:
 
     def failure_of(self, state: ExecutionState) -> Failure | None:
         """Return the failure of a job in this state; None if it is running or has succeeded."""
-        failure = state.failure
-        if failure is None or state.status == "ABORTED":
-            return failure
-        child = attempt_failures.epoch_child(state.execution.name, state.cause or "")
-        if child is None and state.error == "States.TaskFailed":  # the cause was cut off
-            child = epochs.newest_failed(self.connection, self.stack, state)
-        found = None if child is None else self.failure_of_attempt(state.execution, child)
-        return found or failure
+        return epochs.job_failure(self.connection, self.stack, state)
 
     def failure_of_attempt(self, execution: Execution, child: str) -> Failure | None:
         """Return the failure of an epoch's execution named ``child``; None if it is unknown."""
-        arn = self.stack.epoch_arn.replace(":stateMachine:", ":execution:")
-        return attempt_failures.failure_of_attempt(
-            self.connection, self.stack, execution.name, f"{arn}:{child}"
-        )
+        return epochs.child_failure(self.connection, self.stack, execution.name, child)
 
     def newest_continuation(self, state: ExecutionState) -> Execution | None:
         """Return the newest execution that continues a long job, or None."""

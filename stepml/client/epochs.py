@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from stepml.client.attempt_failures import failure_of_attempt
+from stepml.client.attempt_failures import epoch_child, failure_of_attempt
 from stepml.client.connection import Connection, translated
 from stepml.client.execution import RUNNING, SUCCEEDED, EpochAttempt, Execution, ExecutionState
 from stepml.client.failures import Failure, first_failure
@@ -54,12 +54,22 @@ def attempts(
     ]
 
 
-def newest_failed(connection: Connection, stack: Stack, job: ExecutionState) -> str | None:
-    """Return the name of the epoch's execution that failed last, or None."""
-    for item in executions_since(connection, stack.epoch_arn, job):
-        if item["status"] == "FAILED" and _attempt(job.execution.name, item) is not None:
-            return item["name"]
-    return None
+def job_failure(connection: Connection, stack: Stack, job: ExecutionState) -> Failure | None:
+    """Return the failure of a job in this state; None if it is running or has succeeded."""
+    failure = job.failure
+    if failure is None or job.status == "ABORTED":
+        return failure
+    child = epoch_child(job.execution.name, job.cause or "")
+    if child is None and job.error == "States.TaskFailed":  # the cause was cut off
+        child = _newest_failed(connection, stack, job)
+    found = None if child is None else child_failure(connection, stack, job.execution.name, child)
+    return found or failure
+
+
+def child_failure(connection: Connection, stack: Stack, job_id: str, child: str) -> Failure | None:
+    """Return the failure of an epoch's execution named ``child``; None if it is unknown."""
+    arn = stack.epoch_arn.replace(":stateMachine:", ":execution:")
+    return failure_of_attempt(connection, stack, job_id, f"{arn}:{child}")
 
 
 def epoch_report(
@@ -188,3 +198,11 @@ def _failures(
         return {
             attempt.execution.arn: reason for attempt, reason in zip(failed, reasons, strict=True)
         }
+
+
+def _newest_failed(connection: Connection, stack: Stack, job: ExecutionState) -> str | None:
+    """Return the name of the epoch's execution that failed last, or None."""
+    for item in executions_since(connection, stack.epoch_arn, job):
+        if item["status"] == "FAILED" and _attempt(job.execution.name, item) is not None:
+            return item["name"]
+    return None
