@@ -109,9 +109,12 @@ def _plain(value: Any) -> Any:
 
 
 def _read(text: str) -> Any:
-    return json.loads(
-        text, object_hook=lambda read: base64.b64decode(read[_BYTES]) if _BYTES in read else read
-    )
+    return json.loads(text, object_hook=_read_object)
+
+
+def _read_object(read: dict[str, Any]) -> Any:
+    written = read.get(_BYTES)  # an attribute may have this name; its value is an object
+    return base64.b64decode(written) if isinstance(written, str) else read
 
 
 def _stored(table: Any, key: Key) -> Any:
