@@ -141,7 +141,9 @@ def _found(places: Sequence[str], target: Target) -> list[RunRecord]:
     from stepml.reports.finding import find_run
 
     client = cache(target.client)
-    found = {run.job_id: run for run in (find_run(place, client, RESULTS) for place in places)}
+    runs = [find_run(place, client, RESULTS) for place in places]
+    # Stacks may have different runs of the same name.
+    found = {(run.job_id, run.started_at): run for run in runs}
     if len(found) < MIN_RUNS:
         raise BadInputError(f"expected two or more different runs, got {' '.join(places)!r}")
     return list(found.values())

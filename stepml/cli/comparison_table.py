@@ -95,7 +95,8 @@ def _efforts(found: Sequence[float], axis: Axis) -> list[float]:
     """Return some efforts at equal distances, of epochs whole ones."""
     most = max(found, default=0.0)
     if axis.name != "epoch":
-        return [most * step / MOST_EFFORTS for step in range(1, MOST_EFFORTS + 1)] if most else []
+        n_rows = MOST_EFFORTS if most else 0
+        return [most * (step / n_rows) for step in range(1, n_rows + 1)]  # the last one is most
     steps = min(int(most), MOST_EFFORTS)
     return [float(round(most * step / steps)) for step in range(1, steps + 1)]
 

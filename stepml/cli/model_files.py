@@ -102,4 +102,5 @@ def _place(model: str, target: Target) -> str:
     try:
         return f"s3://{target.client().stack.bucket}/jobs/{model}"
     except AccessError as error:
-        raise AccessError(f"there is no model at {model} or {here}, and {error}") from error
+        error.args = (f"there is no model at {model} or {here}, and {error}",)
+        raise

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from tempfile import NamedTemporaryFile, TemporaryDirectory
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal, Self
 
 from stepml.client.connection import Connection, translated
@@ -117,10 +117,10 @@ def upload(
 
 def upload_code(connection: Connection, stack: Stack, code: PackedCode) -> Upload:
     """Copy a user's own network to the bucket, under its digest."""
-    with NamedTemporaryFile() as file:
-        file.write(code.archive)
-        file.flush()
-        return upload(connection, stack, Path(file.name), keys.code(code.digest))
+    with TemporaryDirectory() as directory:
+        path = Path(directory) / "code.zip"
+        path.write_bytes(code.archive)
+        return upload(connection, stack, path, keys.code(code.digest))
 
 
 def download_results(

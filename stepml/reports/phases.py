@@ -17,7 +17,7 @@ LEAST_SHARE = 0.001  # of the run: less is not drawn
 
 
 def phase_seconds(record: RunRecord) -> dict[str, float]:
-    """Return seconds by phase; together they are those of the run. None without attempts."""
+    """Return seconds by phase; together they are those of the run. Empty without attempts."""
     attempts, started = record.attempts, record.started_at
     ended = [each.ended_at for each in attempts if each.ended_at is not None]
     if started is None or not ended:

@@ -19,6 +19,7 @@ from stepml.reports.phases import phase_chart
 from stepml.reports.run_head import head_values, judged_rows
 from stepml.reports.run_record import RunRecord
 from stepml.reports.timelines import Timeline, functions_of, time_by_epoch, timelines
+from stepml.whole_files import write_whole
 
 FILE = "report.html"
 MOST_CLASSES = 40  # in the confusion matrix
@@ -52,7 +53,7 @@ def write_run_page(record: RunRecord, directory: Path) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / FILE
     # Half of a surrogate pair in an error message is no reason to have no report.
-    path.write_text(run_page(record), encoding="utf-8", errors="backslashreplace")
+    write_whole(path, run_page(record).encode(errors="backslashreplace"))
     return path
 
 

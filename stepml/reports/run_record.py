@@ -7,7 +7,7 @@ without the parts that ``report.json`` has.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -25,6 +25,7 @@ from stepml.job.parts import FunctionTimes
 from stepml.job.reports import DatasetFacts, EpochReport, JobReport, total_cost_usd
 from stepml.job.spec import JobSpec
 from stepml.reports.choosing import chosen_epochs, chosen_functions
+from stepml.whole_files import write_whole
 
 if TYPE_CHECKING:
     from stepml.client import Client, Execution
@@ -101,14 +102,8 @@ class RunRecord:
 
     @property
     def communication_share(self) -> float | None:
-        """The ranks' share of communication over all epochs, by their length; None if unknown."""
-        known = [
-            (each.communication_share, each.seconds)
-            for each in self.epochs
-            if each.communication_share is not None
-        ]
-        seconds = sum(length for _, length in known)
-        return sum(share * length for share, length in known) / seconds if seconds else None
+        """The share of communication in the ranks' time of all epochs; None if unknown."""
+        return communication_share(self.epochs)
 
     @classmethod
     def of_job(cls, client: Client, execution: Execution, final: JobReport | None = None) -> Self:
@@ -183,7 +178,7 @@ class RunRecord:
         """
         directory.mkdir(parents=True, exist_ok=True)
         path = directory / RECORD_FILE
-        path.write_bytes(encode(self if self.final is None else self._without_final()))
+        write_whole(path, encode(self if self.final is None else self._without_final()))
         return path
 
     def _without_final(self) -> Self:
@@ -197,6 +192,20 @@ class RunRecord:
             for each in self.attempts
         ]
         return replace(self, final=final, dataset=final.dataset, attempts=attempts)
+
+
+def communication_share(reports: Iterable[EpochReport]) -> float | None:
+    """Return the share of communication in the ranks' time of epochs; None if unknown.
+
+    Epochs that have none, of earlier versions, do not count.
+    """
+    known = [
+        (each.communication_share, sum(each.executor_seconds))
+        for each in reports
+        if each.communication_share is not None
+    ]
+    seconds = sum(length for _, length in known)
+    return sum(share * length for share, length in known) / seconds if seconds else None
 
 
 def _planned(client: Client, state: ExecutionState) -> JobSpec | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from stepml.job.names import MAX_STEM
 from stepml.job.parts import FunctionTimes, sum_of_traffic
 from stepml.job.reports import EpochReport, JobReport, total_cost_usd
 from stepml.local_identity import AnotherProgramError, NoAnswerError, ask
+from stepml.reports.run_record import communication_share
 from stepml.studies.cells import Cell
 from stepml.studies.prices import server_usd
 from stepml.studies.results import CellResult, CurvePoint
@@ -130,7 +131,6 @@ def result_of(
     functions : sequence of sequence of FunctionTimes
         Of each epoch.
     """
-    known = [each.communication_share for each in report.history]
     traffic = sum_of_traffic(
         each for epoch in functions for one in epoch for each in one.traffic.values()
     )
@@ -151,7 +151,7 @@ def result_of(
         train_s=train_s,
         cost_usd=total_cost_usd(report),
         servers_usd=report.servers_usd or server_usd(report.spec.exchange.channel, report.seconds),
-        communication_share=_mean_share(report.history) if None not in known else None,
+        communication_share=communication_share(report.history),
         requests=traffic.requests or None,
         sent_bytes=traffic.sent_bytes or None,
         curve=[_point(each) for each in report.history],
@@ -165,15 +165,6 @@ def _point(report: EpochReport) -> CurvePoint:
 def _start_s(first: Sequence[FunctionTimes]) -> float | None:
     """Return the seconds until all ranks of the first epoch had started."""
     return max((each.start for each in first if each.role == "rank"), default=None)
-
-
-def _mean_share(history: Iterable[EpochReport]) -> float | None:
-    """Return the share of communication of all epochs, weighted by their time."""
-    weighted = [
-        (sum(report.executor_seconds), report.communication_share or 0.0) for report in history
-    ]
-    seconds = sum(each for each, _ in weighted)
-    return sum(each * share for each, share in weighted) / seconds if seconds else None
 
 
 def _failed(cell: Cell, place: str, job_id: str, why: object) -> CellResult:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +10,7 @@ from msgspec import Struct, field
 
 from stepml.job.conversion import decoded
 from stepml.os_errors import located
+from stepml.whole_files import write_whole
 
 CELLS = "cells"  # the directory of the results
 
@@ -80,10 +79,3 @@ class Results:
 
     def _path(self, key: str) -> Path:
         return self.directory / CELLS / f"{key}.json"
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Replace a file at once: a reader sees the content before or all of this one."""
-    made = path.with_name(f".{path.name}-{os.getpid()}-{threading.get_ident()}")
-    made.write_bytes(content)
-    made.replace(path)

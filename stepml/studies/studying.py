@@ -14,8 +14,9 @@ from stepml.studies.baselines.kinds import SCIKIT_LEARN
 from stepml.studies.cells import Cell, cells_of
 from stepml.studies.definition import Study, read_study
 from stepml.studies.page import page_of
-from stepml.studies.results import CellResult, Results, write_whole
+from stepml.studies.results import CellResult, Results
 from stepml.studies.table import Row, Table, csv_text, table_of
+from stepml.whole_files import write_whole
 
 if TYPE_CHECKING:
     from stepml.client import Client

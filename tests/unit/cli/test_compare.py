@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import uuid
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -156,3 +159,12 @@ def test_a_directory_without_results_and_an_unknown_run_are_bad_input(
     assert msgspec.json.decode(invoke("absent", runs[0], "--json", code=2).stdout)["error"] == (
         "ExecutionNotFoundError"
     )
+
+
+def test_runs_of_two_stacks_may_have_one_name(runs: tuple[str, str]) -> None:
+    shutil.copytree(Path("runs", runs[0]), "other")
+    record = RunRecord.of_directory(Path("other"))
+    replace(record, started_at=datetime(2026, 1, 2, tzinfo=UTC)).write(Path("other"))
+    lines = invoke(runs[0], "other", runs[1]).stdout.splitlines()
+    assert lines[:3] == [f"A  {runs[0]}", f"B  {runs[0]}", f"C  {runs[1]}"]
+    assert "different runs" in invoke(runs[0], f"runs/{runs[0]}", code=2).stderr

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from stepml.cli.comparison_table import comparison_lines
 from stepml.job.parse import parse_job
 from stepml.job.reports import EpochReport
 from stepml.reports.comparison import Comparison, Row, compare
@@ -129,6 +130,13 @@ def test_different_data_and_validation_rows_are_noted() -> None:
         "the runs have learnt from different data",
         "the runs are judged by different validation rows",
     ]
+
+
+@pytest.mark.parametrize("seconds", [3.2638409, 51.415749, 13.966779])
+def test_the_last_row_of_a_course_has_the_value_of_the_longest_run(seconds: float) -> None:
+    found = compare([a_run("a", 0.9, seconds=seconds), a_run("b", 0.8, seconds=seconds / 2)])
+    lines = [line for line, _ in comparison_lines(found, "second", 80)]
+    assert lines[-1].split() == [f"{seconds:.2f}", "s", "0.9000", "–"]
 
 
 def test_a_course_has_no_value_before_its_first_epoch_and_after_its_end() -> None:
