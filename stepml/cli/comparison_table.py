@@ -92,13 +92,14 @@ def _course(comparison: Comparison, axis: Axis) -> Grid:
 
 
 def _efforts(found: Sequence[float], axis: Axis) -> list[float]:
-    """Return some efforts at equal distances, of epochs whole ones."""
+    """Return some efforts at equal distances; of epochs whole ones, and the first."""
     most = max(found, default=0.0)
     if axis.name != "epoch":
         n_rows = MOST_EFFORTS if most else 0
         return [most * (step / n_rows) for step in range(1, n_rows + 1)]  # the last one is most
     steps = min(int(most), MOST_EFFORTS)
-    return [float(round(most * step / steps)) for step in range(1, steps + 1)]
+    wanted = {1, *(round(most * step / steps) for step in range(1, steps + 1))}
+    return [float(epoch) for epoch in sorted(wanted)]
 
 
 def _effort_text(effort: float, axis: Axis) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stepml.cli.errors import BadInputError
-from stepml.cli.options import AsJson, name_or_index
+from stepml.cli.options import AsJson, local_flag, name_or_index
 from stepml.cli.output import Output
 from stepml.job.names import stem_of
 
@@ -125,8 +125,8 @@ def _write_first_job(
         output.line(line)
     model = found.job["model"]["name"].replace("_", " ")
     commands = [
-        f"stepml data put {quote(str(data))} --local",
-        f"stepml run {quote(str(path))} --local",
+        f"stepml data put {quote(str(data))}{local_flag()}",
+        f"stepml run {quote(str(path))}{local_flag()}",
     ]
     _tell({"data": found.job["data"]["uri"]}, path, model, commands, output)
 
@@ -171,9 +171,10 @@ def _commands(example: Example, path: Path) -> Iterator[str]:
     dataset = next(
         (each.name for each in DATASETS.values() if each.key == example.data_uris[0]), None
     )
+    local = local_flag()
     if dataset is None:
-        yield from (f"stepml data put DIRECTORY --to {uri} --local" for uri in example.data_uris)
+        yield from (f"stepml data put DIRECTORY --to {uri}{local}" for uri in example.data_uris)
     else:
-        yield f"stepml data get {dataset} --upload --local"
+        yield f"stepml data get {dataset} --upload{local}"
     code = f" --code {quote(str(path.parent))}" if example.has_code else ""
-    yield f"stepml run {quote(str(path))}{code} --local"
+    yield f"stepml run {quote(str(path))}{code}{local}"

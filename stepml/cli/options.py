@@ -172,5 +172,10 @@ def name_or_index(column: str) -> str | int:
         return column
 
 
+def local_flag() -> str:
+    """Return the option that chooses the AWS on this machine; "" if the environment does."""
+    return "" if _is_on(os.environ.get(LOCAL_VARIABLE, "")) else " --local"
+
+
 def _is_on(value: str) -> bool:
     return value.strip().lower() not in {"", "0", "false", "no", "off"}

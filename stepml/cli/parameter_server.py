@@ -18,7 +18,7 @@ from stepml.cli.errors import (
     local_aws_errors,
     require_packages,
 )
-from stepml.cli.options import AsJson, Local
+from stepml.cli.options import AsJson, Local, local_flag
 from stepml.cli.output import Output
 from stepml.client.errors import AccessError
 from stepml.job.channels import CHANNELS, PARAMETER_SERVER
@@ -88,6 +88,8 @@ def status(
             raise BadInputError("--local and an address exclude each other; give one of them")
         url, environment[TOKEN_VARIABLE] = _local_server()
     url = url or environment.get(URL_VARIABLE)
+    if not url and not local_flag():
+        url, environment[TOKEN_VARIABLE] = _local_server()
     if not url:
         raise BadInputError(f"expected an address, {URL_VARIABLE} or --local, got none")
     result = subprocess.run(  # noqa: S603 — our own module, by our own interpreter

@@ -6,7 +6,6 @@ import re
 
 # The advice is the job's shape; of data, also the place of their name.
 _SHAPE = "a job is a JSON object: {…}"
-_AS_JSON = f"{_SHAPE}, as stepml check FILE --print writes it"
 _OF_DATA = "a job is a JSON object, which names its data in data.uri"
 
 _BINARY: tuple[tuple[bytes, str, str], ...] = (
@@ -63,7 +62,7 @@ def text_kind(text: str) -> str | None:
         return "it begins with a comment, which JSON does not allow"
     for pattern, kind in _TEXT:
         if bare and pattern.match(bare[0]):
-            advice = _AS_JSON if kind in _OF_A_JOB else _SHAPE
+            advice = _elsewhere(kind) if kind in _OF_A_JOB else _SHAPE
             return f"it looks like {kind}; {advice}"
     if _is_json(bare):
         return None
@@ -74,6 +73,11 @@ def text_kind(text: str) -> str | None:
     if len(lines) == 1 and _NAME_OF_FILE.match(lines[0].strip()):
         return f"it is the name of a file, {lines[0].strip()}, not its content"
     return None
+
+
+def _elsewhere(kind: str) -> str:
+    name = f"FILE.{kind.lower()}"
+    return f"stepml run {name} reads it, and stepml check {name} --print writes it as JSON"
 
 
 def _is_json(lines: list[str]) -> bool:

@@ -196,7 +196,7 @@ def _ratios(values: Sequence[float | None]) -> list[float | None]:
 def _notes(runs: Sequence[RunRecord], measure: str | None) -> list[str]:
     notes = []
     if _differs(runs, _data):
-        notes.append("the runs have learnt from different data")
+        notes.append("the runs learnt from different data, or read them differently")
     if _differs(runs, _validation):
         notes.append("the runs are judged by different validation rows")
     if measure is None and any(run.epochs for run in runs):

@@ -17,7 +17,7 @@ _WORDS = {
     "requests": "requests to services",
     "states": "states of the machine",
     "transitions": "states of the machine",
-    "lost": "calls in vain",
+    "lost": "lost calls",
 }
 LEAST_USD = 1e-9  # less is an error of rounding
 

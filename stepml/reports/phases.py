@@ -1,4 +1,4 @@
-"""The seconds of a run by what it did: preparation, epochs, attempts in vain, the end."""
+"""The seconds of a run by what it did: preparation, epochs, unfinished attempts, the end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stepml.reports.charts import Column, bars
 from stepml.reports.figures import duration
 from stepml.reports.run_record import RunRecord
 
-PREPARATION, EPOCHS, IN_VAIN = "preparation", "epochs", "attempts in vain"
+PREPARATION, EPOCHS, UNFINISHED = "preparation", "epochs", "unfinished attempts"
 BETWEEN, END = "between epochs", "writing the model"
 LEAST_SHARE = 0.001  # of the run: less is not drawn
 
@@ -28,7 +28,7 @@ def phase_seconds(record: RunRecord) -> dict[str, float]:
     return {
         PREPARATION: _seconds(started, first),
         EPOCHS: good,
-        IN_VAIN: vain,
+        UNFINISHED: vain,
         BETWEEN: max(0.0, _seconds(first, last) - good - vain),
         END: 0.0 if record.ended_at is None else max(0.0, _seconds(last, record.ended_at)),
     }

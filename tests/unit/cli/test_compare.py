@@ -67,6 +67,25 @@ def test_runs_are_compared_in_tables_of_80_columns(runs: tuple[str, str]) -> Non
     assert max(map(len, lines)) <= 80
 
 
+def test_the_course_of_many_epochs_has_the_first_one(stack: MotoStack) -> None:
+    client = stack.client()
+    names = []
+    for epochs in (1, 30):
+        names.append(f"run-{uuid.uuid4().hex[:8]}")
+        reports = stack.put_epochs(names[-1], epochs)
+        stack.put_results(names[-1], reports, spec=parse_job(JOB))
+        list(watch(client, client.start(JOB_TEXT, names[-1])))
+
+    lines = invoke(*names).stdout.splitlines()
+
+    start = lines.index("loss by epoch       A       B") + 1
+    assert [line.split()[0] for line in lines[start:-2]] == (
+        ["1", *(str(epoch) for epoch in range(3, 31, 3))]
+    )
+    assert lines[start] == "1              1.0000  1.0000"
+    assert lines[start + 1].split()[1] == "–"
+
+
 @pytest.mark.parametrize("by", ["second", "dollar"])
 def test_the_course_of_training_is_also_shown_by_second_and_dollar(
     runs: tuple[str, str], by: str

@@ -72,6 +72,15 @@ def test_the_commands_fetch_the_data_of_the_example() -> None:
     assert "  stepml data put DIRECTORY --to data/fashion/test/ --local\n" in images
 
 
+def test_the_commands_need_no_option_for_what_the_environment_chooses(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "rows.csv").write_text("a,b\n" + "1,x\n2,y\n" * 20)
+    monkeypatch.setenv("STEPML_LOCAL", "1")
+    for arguments in (["digits_logistic"], ["fashion_mlp_gradient"], ["--data", "rows.csv"]):
+        assert "--local" not in invoke(*arguments).stdout
+
+
 def test_a_file_that_is_there_stays(tmp_path: Path) -> None:
     mine = tmp_path / "digits_logistic.json"
     mine.write_text("mine")

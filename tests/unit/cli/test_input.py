@@ -476,6 +476,16 @@ def test_the_local_aws_that_does_not_run_is_not_looked_for_elsewhere(command: st
     assert "stepml local up" in line
 
 
+def test_the_environment_chooses_the_parameter_server_on_this_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("STEPML_LOCAL", "1")
+
+    line = refused("server", "status", code=3)
+
+    assert line.startswith("LocalAwsFailedError: the local AWS is not running")
+
+
 def test_an_option_wins_over_the_environment(nowhere: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("STEPML_LOCAL", "1")

@@ -93,11 +93,11 @@ def test_a_mistake_has_words_a_place_and_its_line(text: str, words: str, shown: 
     [
         ("", "it is empty"),
         (" \n\t", "it is empty"),
-        ("data:\n  uri: x\nworkers: 4\n", "it looks like YAML; a job is a JSON object"),
+        ("data:\n  uri: x\nworkers: 4\n", "it looks like YAML; stepml run FILE.yaml reads it"),
         ("---\ndata: {}\n", "it looks like YAML"),
         ("- data\n", "it looks like YAML"),
         ("# mine\ndata:\n  uri: x\n", "it looks like YAML"),
-        ('workers = 4\n[data]\nuri = "x"\n', "it looks like TOML"),
+        ('workers = 4\n[data]\nuri = "x"\n', "it looks like TOML; stepml run FILE.toml reads it"),
         ("[data]\n", "it looks like TOML"),
         ("# StepML\n\nStepML trains models.\n", "it looks like Markdown"),
         ("StepML\n======\n", "it looks like Markdown"),

@@ -127,7 +127,7 @@ def test_different_data_and_validation_rows_are_noted() -> None:
     more = {"data": JOB["data"] | {"validation_fraction": 0.5}}
     found = compare([a_run("a", 0.9), a_run("b", 0.8, job=more, digest="e")])
     assert found.notes == [
-        "the runs have learnt from different data",
+        "the runs learnt from different data, or read them differently",
         "the runs are judged by different validation rows",
     ]
 
