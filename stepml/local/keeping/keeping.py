@@ -15,7 +15,7 @@ from stepml.local.keeping.requests import may_change_resources
 from stepml.local.keeping.resuming import resume_servers
 from stepml.local.keeping.shelves import Shelf
 from stepml.local.keeping.snapshot import Snapshot
-from stepml.local.keeping.store import Store
+from stepml.local.keeping.store import Store, readable
 
 
 class Keeping:
@@ -35,18 +35,26 @@ class Keeping:
         self.directory = directory
         self._store = Store(directory)
         self._snapshot = Snapshot(directory)
-        self._objects, self._items = KeptObjects(self._store), KeptItems(self._store)
-        self._executions = KeptExecutions(self._store)
+        with readable(directory):
+            self._objects, self._items = KeptObjects(self._store), KeptItems(self._store)
+            self._executions = KeptExecutions(self._store)
         logs = KeptLogs(self._store)
         self._shelves: list[Shelf] = [self._objects, self._items, logs, self._executions]
         self._following = threading.Lock()
 
     def begin(self) -> None:
-        """Give moto what the directory has, and write all changes from now on."""
+        """Give moto what the directory has, and write all changes from now on.
+
+        Raises
+        ------
+        KeepError
+            The directory is damaged.
+        """
         for shelf in self._shelves:
             shelf.watch()
         self._snapshot.read()
-        self._follow()
+        with readable(self.directory):
+            self._follow()
         for execution in self._executions.interrupted:
             execution.announce()
 

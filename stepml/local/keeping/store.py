@@ -12,7 +12,8 @@ import sqlite3
 import stat
 import threading
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -170,6 +171,15 @@ class Store:
                 self.commit()
             except sqlite3.Error:  # a full disk, perhaps; it is tried again
                 logger.exception("%s cannot be written", self.directory)
+
+
+@contextmanager
+def readable(directory: Path) -> Iterator[None]:
+    """Raise `KeepError` if the database of a directory is damaged."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise KeepError(f"{directory / DATABASE} cannot be read: {error}") from error
 
 
 def require_usable(directory: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from stepml.local.keeping.keeping import Keeping
 from stepml.local.keeping.store import DATABASE, FORMAT, KeepError, Store, require_usable
 from stepml.local.parameter_server import ParameterServerProgram
 from stepml.local.ports import FILE, port_of, read_ports, reserve_again, reserve_port, write_ports
@@ -168,3 +169,14 @@ def test_a_token_that_was_not_written_whole_is_drawn_again(tmp_path: Path) -> No
     assert "cut" not in program.parameters(1).values()
     assert "" not in program.parameters(1).values()
     health.close()
+
+
+def test_a_damaged_database_is_named(directory: Path) -> None:
+    store = Store(directory)
+    store.write(*((SAVE, ("t", f"{number}", "1" * 1000)) for number in range(100)))
+    store.close()
+    with (directory / DATABASE).open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * 200_000)
+    with pytest.raises(KeepError, match=rf"{DATABASE} cannot be read: "):
+        Keeping(directory)
