@@ -95,7 +95,9 @@ def _write_example(name: str, file: Path | None, force: bool, output: Output) ->
     try:
         example = find_example(name)
     except ExampleNotFoundError as error:
-        raise BadInputError(str(error)) from None
+        is_data = Path(name).exists()
+        hint = f"; for data of your own: stepml init --data {quote(name)}" if is_data else ""
+        raise BadInputError(f"{error}{hint}") from None
     with _refusing_taken_files():
         path = write_example(example, file, force=force)
     _tell({"example": example.name}, path, example.about, list(_commands(example, path)), output)

@@ -12,6 +12,7 @@ from typing import Any
 from stepml.job.errors import StepMLError
 from stepml.job.suggestions import did_you_mean
 from stepml.packaging.sources import resource_root
+from stepml.whole_files import write_whole
 
 INDEX = "examples.toml"
 JOB = "job.json"  # of an example that has code
@@ -108,7 +109,7 @@ def write_files(contents: Mapping[Path, bytes], *, force: bool = False) -> None:
         raise FileTakenError(f"{taken[0]} exists; --force replaces it, FILE is another place")
     for path, content in contents.items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        write_whole(path, content)
 
 
 def _contents(example: Example, place: Path) -> dict[Path, bytes]:

@@ -91,6 +91,16 @@ def test_a_file_that_is_there_stays(tmp_path: Path) -> None:
     assert parse_job(mine.read_bytes())
 
 
+def test_a_file_of_data_in_place_of_an_example_is_told_its_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("my rows.csv").touch()
+    result = CliRunner().invoke(app, ["init", "my rows.csv"])
+    assert result.exit_code == 2
+    assert "stepml init --data 'my rows.csv'" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
