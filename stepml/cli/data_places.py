@@ -34,6 +34,7 @@ class DataPlace:
     catalogue: ObjectCatalogue
     own_bucket: str = ""  # of the stack; empty if no stack was asked for
     is_local: bool = False
+    missing: str = ""  # the path of this machine at which nothing lies
 
     @property
     def path(self) -> str:
@@ -45,6 +46,9 @@ class DataPlace:
         if self.is_local:
             for words, others in _WORDS.items():
                 message = message.replace(words, others)
+        elif self.missing:
+            here = f"there is no file {self.missing!r} here, and nothing lies at"
+            message = message.replace("data.uri: nothing lies at", here)
         return message
 
     @contextmanager
@@ -88,8 +92,9 @@ def local_place(path: Path) -> DataPlace:
 
 def bucket_place(uri: str, target: Target) -> DataPlace:
     """Return the place of ``uri``, which may leave out the stack's bucket."""
-    own, connection = "", target.connection()
+    own, missing, connection = "", "", target.connection()
     if not is_absolute(uri):
-        own = target.client().stack.bucket
+        own, missing = target.client().stack.bucket, uri
         uri = absolute(uri, own)
-    return DataPlace(uri, uri, BucketObjects(connection, bucket_and_key(uri)[0]), own)
+    catalogue = BucketObjects(connection, bucket_and_key(uri)[0])
+    return DataPlace(uri, uri, catalogue, own, missing=missing)

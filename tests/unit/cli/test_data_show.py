@@ -131,7 +131,7 @@ def test_formats_without_columns_are_summarised() -> None:
     ("place", "message"),
     [
         ("./none.csv", "'./none.csv' cannot be read: No such file"),
-        ("none.csv", "data.uri: nothing lies at s3://"),
+        ("none.csv", "there is no file 'none.csv' here, and nothing lies at s3://"),
         ("notes.txt", "--format: expected csv, tsv, parquet"),
         ("empty.csv", "file empty.csv has 0 bytes"),
     ],
