@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stepml.cli.errors import INTERRUPTED
+from stepml.cli.errors import DOUBTFUL, INTERRUPTED
 from stepml.cli.event_lines import started_event
 from stepml.cli.figures import cost, count, main_metric, on_its_own
 from stepml.cli.figures import shown as figure
@@ -61,7 +61,8 @@ def run_all(
 def _followed(client: Client, run: Repeat, target: Target, out: Path, output: Output) -> _Ended:
     execution = start_or_find(client, run)
     code = follow(client, execution, target, out, output, {"seed": run.seed})
-    return _Ended(run, code, client.report(execution) if code == 0 else None)
+    may_have_model = code in (0, DOUBTFUL)
+    return _Ended(run, code, client.report(execution) if may_have_model else None)
 
 
 def _show(ended: Sequence[_Ended], output: Output) -> None:

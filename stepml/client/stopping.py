@@ -53,9 +53,8 @@ def stop(
     try:
         raise_fence(connection, stack, execution, stopped_at)
     except AccessError as error:
-        raise AccessError(
-            f"{execution.name} is stopped, but its functions may still run: {error}"
-        ) from error
+        error.args = (f"{execution.name} is stopped, but its functions may still run: {error}",)
+        raise
     state = _settled(describe, connection.poll_s, sleep)
     return Stopped(state, changed=not state.ended or state.status == "ABORTED")
 

@@ -15,6 +15,7 @@ from stepml.cli.app import app
 from stepml.cli.repeating import shown
 from stepml.client.repeats import MOST_REPEATS, Spread, repeats
 from stepml.job.errors import InvalidJobError
+from stepml.job.reports import JobWarning
 from tests.support.moto_stack import JOB, MotoStack
 
 
@@ -82,6 +83,21 @@ def test_a_run_that_fails_does_not_keep_the_others_from_training(job: Path, name
     assert result.stdout.count(f"{name}-s2") > 0
     assert f"without a model: {name}-s1, {name}-s2" in result.stderr
     assert "mean" not in result.stdout
+
+
+def test_models_with_warnings_of_a_strict_job_are_in_the_spread(
+    stack: MotoStack, job: Path
+) -> None:
+    name = f"run-{uuid.uuid4().hex[:8]}"
+    warnings = [JobWarning(code="loss_rose", text="the validation loss rose")]
+    for each in (f"{name}-s1", f"{name}-s2"):
+        stack.put_results(each, stack.put_epochs(each, 2), warnings=warnings)
+    arguments = ("run", job, "--name", name, "--repeat", "2", "--stack", "doubtful")
+    result = invoke(*arguments, code=4)
+
+    assert "DoubtfulResultError" in result.stderr
+    assert "without a model" not in result.stderr
+    assert "mean ± standard deviation of 2 runs:" in result.stdout
 
 
 def test_detached_runs_all_start(stack: MotoStack, job: Path, name: str) -> None:
