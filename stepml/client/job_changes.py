@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ def changed(job: Any, changes: Sequence[Change]) -> Any:
 
 def _value(text: str, field: str) -> Any:
     try:
-        return json.loads(text, parse_constant=_refuse)
+        return json.loads(text, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError):
         if text.startswith(_BEGINS) and text != text[0]:  # a bracket alone may be a delimiter
             raise InvalidJobError(f"{field}: expected JSON, got {text}") from None
@@ -77,6 +78,13 @@ def _value(text: str, field: str) -> Any:
 
 def _refuse(constant: str) -> None:
     raise ValueError(constant)  # NaN: then it is text
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if math.isinf(value):  # which JSON cannot write
+        raise ValueError(number)
+    return value
 
 
 def _set(job: dict[str, Any], change: Change) -> None:

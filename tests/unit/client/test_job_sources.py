@@ -175,6 +175,7 @@ def test_a_change_sets_a_field_and_leaves_the_job_as_it_is() -> None:
         ("data.delimiter=,", ["data", "delimiter"], ","),
         ("data.thousands= ", ["data", "thousands"], " "),
         ("data.uri=a=b", ["data", "uri"], "a=b"),
+        ("data.label=1e999", ["data", "label"], "1e999"),
         ("data.stratify=true", ["data", "stratify"], True),
         ("algorithm=null", ["algorithm"], None),
         (
