@@ -10,7 +10,7 @@ from typing import Any
 
 from stepml.cli.display import display_for
 from stepml.cli.errors import DOUBTFUL, INTERRUPTED, JOB_FAILED
-from stepml.cli.options import Target
+from stepml.cli.options import Target, local_flag
 from stepml.cli.output import Output
 from stepml.cli.report import write_report
 from stepml.cli.results import show_results
@@ -125,7 +125,7 @@ def _fate(name: str) -> str:
     if directory is None:
         return "is lost with it; start both again: stepml local up, stepml run JOB.json"
     keep = f"stepml local up --keep {shlex.quote(str(directory))}"
-    return f"stopped with it; go on with: {keep}, stepml retry {name} --local"
+    return f"stopped with it; go on with: {keep}, stepml retry {name}{local_flag()}"
 
 
 def _show_failure(
