@@ -78,8 +78,8 @@ def study(
         _run(studying, client, at_once, limit, output)
     except KeyboardInterrupt:
         output.complaint(
-            f"interrupted; {len(studying.left())} cells are left, and a job that runs goes on: "
-            "the same command continues"
+            f"interrupted with {count(len(studying.left()), 'cell')} left, and a job that runs "
+            "goes on: the same command continues"
         )
         raise
     finally:

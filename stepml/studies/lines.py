@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from stepml.reports.figures import cost, shown
+from stepml.reports.figures import cost, count, shown
 from stepml.studies.baselines.kinds import SCIKIT_LEARN
 from stepml.studies.cells import FUNCTIONS, Cell
 from stepml.studies.table import Group, Row, Table
@@ -77,7 +77,7 @@ def progress_line(row: Row) -> str:
     if not result.is_done:
         return f"{words}: {result.error}"
     loss = "" if result.loss is None else f", loss {shown(result.loss, 4)}"
-    return f"{words}: {result.seconds:.1f} s, {result.epochs} epochs{loss}"
+    return f"{words}: {result.seconds:.1f} s, {count(result.epochs, 'epoch')}{loss}"
 
 
 def cell_lines(cells: Sequence[Cell], done: set[str]) -> Iterator[str]:

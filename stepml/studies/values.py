@@ -65,7 +65,8 @@ def shown(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
-        return f"{value:g}"
+        short = f"{value:g}"
+        return short if float(short) == value else repr(value)  # other values have other labels
     if isinstance(value, list):
         return "-".join(map(shown, value))
     return "null" if value is None else str(value)

@@ -61,7 +61,7 @@ def test_a_study_goes_on_after_an_interruption(
         hold.reached()
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=WAIT_S)
-    assert (process.returncode, "4 cells are left" in stderr) == (130, True), stderr
+    assert (process.returncode, "with 4 cells left" in stderr) == (130, True), stderr
     assert records(out) == []
 
     stepml.run("study", file, "--limit", "2")

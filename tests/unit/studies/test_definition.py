@@ -175,6 +175,7 @@ def test_baselines_of_other_values_have_names_of_their_own() -> None:
     ("values", "labels"),
     [
         ([1, 0.5, True, "s3"], ["1", "0.5", "true", "s3"]),
+        ([0.1234567, 0.1234568, 1e-9], ["0.1234567", "0.1234568", "1e-09"]),
         ([{"name": "admm"}, {"name": "svm"}], ["admm", "svm"]),
         (
             [{"name": "a", "rate": 1, "b": 2}, {"name": "a", "rate": 2, "b": 2}, {"name": "c"}],
