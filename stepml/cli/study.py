@@ -126,8 +126,11 @@ def _show_cells(studying: Studying, output: Output) -> None:
     for line in cell_lines(studying.cells, done):
         for folded_line in folded(line):
             output.line(folded_line)
+    keys = [cell.key for cell in studying.cells if cell.refusal is None]
+    n_again = len(keys) - len(set(keys))
+    again = f"{n_again} repeated, " if n_again else ""
     output.line(
-        f"{count(len(studying.cells), 'cell')}: {n_refused} impossible, {len(done)} with a "
+        f"{count(len(studying.cells), 'cell')}: {n_refused} impossible, {again}{len(done)} with a "
         f"result, {len(studying.left())} to run"
     )
 
