@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -29,21 +30,36 @@ def data_with(data: Data, settings: Sequence[str], allowed: Sequence[str] | None
     BadInputError
         There is no such field, or its value is not allowed.
     """
-    with of_option():
-        changes = [_within_data(Change.parsed(each)) for each in settings]
-    names = [change.path[1] for change in changes]
+    document, names = _given(data.uri, settings)
     strange = [name for name in names if allowed is not None and name not in allowed]
     if allowed is not None and strange:
         raise BadInputError(f"--set: expected {listed(tuple(allowed))}, got {strange[0]!r}")
+    _require_valid(document)
+    fields = converted(document[_GROUP], Data)
+    return msgspec.structs.replace(data, **{name: getattr(fields, name) for name in names})
+
+
+def data_fields(settings: Sequence[str]) -> dict[str, Any]:
+    """Return the fields of ``settings`` as a job has them; see `data_with` for errors."""
+    document, names = _given("rows", settings)
+    _require_valid(document)
+    return {name: document[_GROUP][name] for name in names}
+
+
+def _given(uri: str, settings: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """Return a job with the fields of ``settings`` alone, and their names."""
     with of_option():
-        document = changed({_GROUP: {"uri": data.uri}}, changes)
+        changes = [_within_data(Change.parsed(each)) for each in settings]
+        document = changed({_GROUP: {"uri": uri}}, changes)
+    return document, [change.path[1] for change in changes]
+
+
+def _require_valid(document: dict[str, Any]) -> None:
     found = [each for each in mistakes(document, JobSpec) if each.startswith(_GROUP)]
     if found:
         raise BadInputError(
             f"--set: {'; '.join(each.removeprefix(f'{_GROUP}.') for each in found)}"
         )
-    fields = converted(document[_GROUP], Data)
-    return msgspec.structs.replace(data, **{name: getattr(fields, name) for name in names})
 
 
 def _within_data(change: Change) -> Change:

@@ -64,6 +64,14 @@ def init(
             help="With --data: the column to predict. Default: the last one.",
         ),
     ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="FIELD=VALUE",
+            help="With --data: another field of the job's data, such as missing=zero.",
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -77,10 +85,13 @@ def init(
             raise BadInputError(
                 f"--data: EXAMPLE {example!r} has data of its own; give one of them"
             )
-        _write_first_job(data, label, None if example is None else Path(example), force, output)
+        path = None if example is None else Path(example)
+        _write_first_job(data, label, settings or [], path, force, output)
         return
     if label is not None:
         raise BadInputError("--label: goes with --data")
+    if settings:
+        raise BadInputError("--set: goes with --data")
     from stepml.client.examples import examples
 
     if example is None:
@@ -104,21 +115,28 @@ def _write_example(name: str, file: Path | None, force: bool, output: Output) ->
 
 
 def _write_first_job(
-    data: Path, label: str | None, file: Path | None, force: bool, output: Output
+    data: Path,
+    label: str | None,
+    settings: Sequence[str],
+    file: Path | None,
+    force: bool,
+    output: Output,
 ) -> None:
     from stepml.cli.data_lines import data_lines
     from stepml.cli.data_places import local_place
+    from stepml.cli.data_settings import data_fields
     from stepml.client.examples import write_files
     from stepml.client.first_jobs import first_job
     from stepml.client.job_sources import job_in_format
 
     if not data.exists():
         raise BadInputError(f"--data: {str(data)!r} cannot be read: No such file or directory")
+    fields = data_fields(settings)
     with (
         output.working("reading the first rows"),
         local_place(data).in_its_words({"data.label": "--label"}),
     ):
-        found = first_job(data, None if label is None else name_or_index(label))
+        found = first_job(data, None if label is None else name_or_index(label), fields)
     path = file or Path(f"{stem_of(data.name.partition('.')[0])}.json")
     text = job_in_format(found.job, path)
     with _refusing_taken_files():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,9 @@ class FirstJob:
     facts: DatasetFacts
 
 
-def first_job(path: Path, label: str | int | None = None) -> FirstJob:
+def first_job(
+    path: Path, label: str | int | None = None, settings: Mapping[str, Any] | None = None
+) -> FirstJob:
     """Return a job that predicts ``label``, by default the last column, from the other columns.
 
     At most 16 MB of the data are read, but compressed objects whole.
@@ -39,6 +41,8 @@ def first_job(path: Path, label: str | int | None = None) -> FirstJob:
         A file, or a folder of files.
     label : str or int, optional
         The name of the column, or its place.
+    settings : mapping, optional
+        Other fields of the job's data, such as ``decimal``.
 
     Raises
     ------
@@ -47,7 +51,8 @@ def first_job(path: Path, label: str | int | None = None) -> FirstJob:
     """
     whole = path.resolve()
     key = FOLDER + whole.name + ("/" if whole.is_dir() else "")
-    data = {"uri": key} if label is None else {"uri": key, "label": label}
+    named = {} if label is None else {"label": label}
+    data = {"uri": key, **named, **(settings or {})}
     found: list[JobTrial] = []
     for name in _models():
         job = {"data": data, "model": {"name": name}}

@@ -72,6 +72,27 @@ def test_the_commands_fetch_the_data_of_the_example() -> None:
     assert "  stepml data put DIRECTORY --to data/fashion/test/ --local\n" in images
 
 
+def test_fields_of_the_data_are_set_for_a_first_job(tmp_path: Path) -> None:
+    rows = "".join(f"{n % 7},5;{n % 3}\n" for n in range(60))
+    (tmp_path / "rows.csv").write_text(f"size;kind\n{rows}")
+
+    assert "set data.decimal to ','" in invoke("--data", "rows.csv", code=2).stderr
+    invoke("--data", "rows.csv", "--set", "decimal=,", "--set", "data.missing=zero")
+
+    job = json.loads((tmp_path / "rows.json").read_bytes())
+    assert job["data"] == {
+        "uri": "data/rows.csv",
+        "decimal": ",",
+        "missing": "zero",
+        "label": "kind",
+    }
+    assert (
+        "--set: data.nope: unknown field"
+        in invoke("--data", "rows.csv", "--set", "nope=1", code=2).stderr
+    )
+    assert "--set: goes with --data" in invoke("digits_logistic", "--set", "a=1", code=2).stderr
+
+
 def test_the_commands_need_no_option_for_what_the_environment_chooses(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
