@@ -13,6 +13,7 @@ from stepml.cli.figures import count
 from stepml.cli.folding import folded
 from stepml.cli.options import AsJson, EndpointUrl, Local, Profile, Region, StackName, Target
 from stepml.cli.output import Output
+from stepml.cli.run import check_directory
 from stepml.client.stack import DEFAULT_STACK
 
 if TYPE_CHECKING:
@@ -67,8 +68,9 @@ def study(
     """
     from stepml.studies.studying import Studying
 
-    output = Output(as_json, survives=True)
-    studying = Studying.of(file, out or RESULTS / f"{file.stem}-study")
+    output, directory = Output(as_json, survives=True), out or RESULTS / f"{file.stem}-study"
+    check_directory(directory)
+    studying = Studying.of(file, directory)
     if dry_run:
         _show_cells(studying, output)
         return

@@ -1,4 +1,4 @@
-"""`stepml study --dry-run`: the counts of its cells."""
+"""`stepml study --dry-run`: the counts of its cells; where the results go."""
 
 from __future__ import annotations
 
@@ -34,3 +34,13 @@ def test_a_cell_of_several_parts_is_counted_as_repeated(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     last = result.stdout.splitlines()[-1]
     assert last == "6 cells: 1 impossible, 1 repeated, 0 with a result, 4 to run"
+
+
+def test_results_need_a_directory(tmp_path: Path) -> None:
+    file = tmp_path / "twice.toml"
+    file.write_text(STUDY)
+
+    result = CliRunner().invoke(app, ["study", str(file), "--dry-run", "--out", str(file)])
+
+    assert result.exit_code == 2
+    assert "--out: expected a directory to write to" in " ".join(result.output.split())
