@@ -122,7 +122,8 @@ _Loader.add_constructor(None, _Loader.refused)
 def yaml_document(text: str) -> Any:
     """Return the value in ``text``, or raise `TextMistakeError`."""
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 (it makes plain values alone)
+        # The loader makes plain values alone.
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 # nosec B506
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         reason = _in_words(error.problem or error.context or "it cannot be read")

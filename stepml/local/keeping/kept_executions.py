@@ -106,7 +106,7 @@ class KeptExecutions(Shelf):
         self._journal = ExecutionJournal(store)
         self.interrupted: list[Any] = []  # those that ran when the local AWS ended
         orphans = "arn NOT IN (SELECT arn FROM executions)"
-        store.write(*((f"DELETE FROM {table} WHERE {orphans}", ()) for table in _PARTS))  # noqa: S608
+        store.write(*((f"DELETE FROM {table} WHERE {orphans}", ()) for table in _PARTS))  # noqa: S608 # nosec B608
 
     def watch(self) -> None:
         """Notice everything that happens in executions."""
@@ -146,7 +146,7 @@ class KeptExecutions(Shelf):
     def _forget(self, arns: list[str]) -> None:
         tables = ("executions", *_PARTS)
         self._store.write(
-            *((f"DELETE FROM {table} WHERE arn = ?", (arn,)) for arn in arns for table in tables)  # noqa: S608
+            *((f"DELETE FROM {table} WHERE arn = ?", (arn,)) for arn in arns for table in tables)  # noqa: S608 # nosec B608
         )
 
     def _interrupt(self, execution: Any) -> None:

@@ -82,7 +82,8 @@ class Snapshot:
             logger.warning("%s is of another version; stacks are deployed anew", self._path)
             return False
         try:
-            backends = pickle.loads(content)  # noqa: S301 - our own file, in a private directory
+            # Our own file, in a private directory.
+            backends = pickle.loads(content)  # noqa: S301 # nosec B301
         except Exception:
             logger.exception("%s cannot be read; stacks are deployed anew", self._path)
             return False
