@@ -56,7 +56,11 @@ def list_jobs(
     """Return the newest ``limit`` jobs, of one status if it is given."""
     found = islice(_executions(connection, stack, status), limit)
     with ThreadPoolExecutor(epochs.READERS) as pool:
-        return list(pool.map(lambda item: _summary(connection, stack, item), found))
+        return [
+            each
+            for each in pool.map(lambda item: _summary(connection, stack, item), found)
+            if each is not None
+        ]
 
 
 def latest_job(connection: Connection, stack: Stack, status: str | None = None) -> Execution:
@@ -103,12 +107,18 @@ def _executions(
             )
 
 
-def _summary(connection: Connection, stack: Stack, item: ExecutionListItemTypeDef) -> JobSummary:
+def _summary(
+    connection: Connection, stack: Stack, item: ExecutionListItemTypeDef
+) -> JobSummary | None:
+    """Return the job; None if the execution continues another one under a name of its own."""
     name = item["name"]
     try:
+        failure = _failure(connection, stack, item)
         spec, n_epochs, report, cost_usd = _result(connection, stack, name)
     except ReportUnreadableError:  # of another version
         spec, n_epochs, report, cost_usd = None, 0, None, None
+    except ExecutionNotFoundError:
+        return None
     return JobSummary(
         name=name,
         status=item["status"],
@@ -118,7 +128,7 @@ def _summary(connection: Connection, stack: Stack, item: ExecutionListItemTypeDe
         epochs=n_epochs,
         report=report,
         cost_usd=cost_usd,
-        failure=_failure(connection, stack, item),
+        failure=failure,
     )
 
 

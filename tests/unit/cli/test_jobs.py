@@ -90,6 +90,16 @@ def test_jobs_are_listed_with_settings_and_results_newest_first(begin: Begin) ->
     assert names == [newer, older]
 
 
+@pytest.mark.parametrize("stack_name", ["stepml", "failing"])
+def test_an_execution_that_continues_a_job_under_its_own_name_is_no_job(
+    begin: Begin, stack_name: str
+) -> None:
+    name = begin(0, of=stack_name, text=json.dumps({"continues": {"job_id": "another"}}))
+
+    jobs = invoke_json("jobs", "--limit", "1000", "--stack", stack_name)["jobs"]
+    assert name not in [each["job_id"] for each in jobs]
+
+
 def test_listed_jobs_fit_into_80_columns(begin: Begin) -> None:
     name = begin(3)
     long = begin(1, named=f"{'x' * 45}{uuid.uuid4().hex[:6]}")

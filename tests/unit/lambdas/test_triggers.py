@@ -101,7 +101,7 @@ WRONG = {
     json.dumps(
         {**JOB, "workers": 0}
     ).encode(): "workers: expected an integer from 1 to 1600, got 0",
-    b"data:\n  uri: x\n": "it looks like YAML; a job is a JSON object",
+    b"data:\n  uri: x\n": "it looks like YAML; stepml run FILE.yaml reads it",
     json.dumps({**JOB, "workers": 0, "patern": 1}).encode(): "2 mistakes\n  1. the job: unknown",
     b'{"workers": 4,\n}': '"workers": 4,\n             ^\n',
     b"": "it is empty",

@@ -60,7 +60,7 @@ def report_of(epoch: int, verdict: Verdict, loss: float, metrics: dict[str, floa
 
 def test_max_epochs_stops() -> None:
     decided = epochs(Stop(max_epochs=3), [3, 4, 5])
-    assert [decision for decision, _ in decided] == ["continue", "continue", "stopped"]
+    assert [decision for decision, _ in decided] == ["continue", "continue", "finished"]
     assert decided[-1][1] == "max_epochs 3 reached"
 
 
@@ -194,7 +194,7 @@ def test_what_the_algorithm_says_ends_the_job_before_max_epochs() -> None:
 
 def test_max_epochs_say_what_convergence_lacks() -> None:
     verdict = decide(Stop(max_epochs=3), 3, 1.0, None, OwnCriterion(lacks="centroids still move"))
-    assert verdict.decision == "stopped"
+    assert verdict.decision == "finished"
     assert verdict.reason == "max_epochs 3 reached; centroids still move"
 
 
@@ -213,7 +213,7 @@ SPENT = Spent(seconds=60, epoch_seconds=30, cost_usd=0.04, epoch_cost_usd=0.02)
 def test_a_budget_has_room_for_another_epoch_or_ends_the_job(stop: Stop, reason: str) -> None:
     verdict = decide(plain(stop), 2, 1.0, None, spent=SPENT)
     assert verdict.reason == reason
-    assert verdict.decision == ("continue" if reason == "not converged yet" else "stopped")
+    assert verdict.decision == ("continue" if reason == "not converged yet" else "finished")
 
 
 def test_the_first_reason_wins() -> None:
