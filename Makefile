@@ -73,7 +73,7 @@ idl: install-dev caches ## Generate ps_server/generated from the Thrift and Prot
 	cd build/idl && $(CURDIR)/$(BIN)/python -m grpc_tools.protoc -I. --python_out=$(CURDIR) \
 	  --pyi_out=$(CURDIR) --grpc_python_out=$(CURDIR) ps_server/generated/parameter_server.proto
 
-docs: install-dev ## Build the documentation as a site in build/site, and check its links
+docs: install-dev build/screenshots/report.png ## Build the documentation as a site in build/site, and check its links
 	$(BIN)/python -m documentation.site build/site
 
 guides: install-dev caches ## Run the commands of the tutorial and of the how-to guides
@@ -82,7 +82,10 @@ guides: install-dev caches ## Run the commands of the tutorial and of the how-to
 pictures: install-dev ## Draw the graphs of the state machines in docs/pictures
 	$(BIN)/python -m documentation.graphs
 
-screenshots: install-dev caches ## Take the screenshots in docs/pictures, of two jobs that run for them
+screenshots: install-dev caches ## Take the screenshots of the site again, of two jobs that run for them
+	$(BIN)/python -m documentation.screenshots
+
+build/screenshots/report.png: | install-dev caches
 	$(BIN)/python -m documentation.screenshots
 
 bench: install-dev caches ## Measure workflow, cold start, parsing, learning, exchange and jobs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from documentation.source_pages import SourcePages
@@ -18,6 +19,8 @@ OUTSIDE = {
 }
 _LINK = re.compile(r"(?P<before>!?\[[^\]]*\]\()(?P<target>[^)#\s]*)(?P<anchor>#[^)\s]*)?\)")
 _FENCE = re.compile(r"^ *(```|~~~)")
+_SCREENSHOT = re.compile(r"<!-- screenshot (?P<name>\S+): (?P<words>.+) -->")
+SCREENSHOTS = Path("build", "screenshots")  # of `make screenshots`; the site alone shows them
 
 
 class Pages:
@@ -35,6 +38,7 @@ class Pages:
         self._root = root
         self._target = target
         self._sources = SourcePages(root)
+        self._screenshots = sorted((root / SCREENSHOTS).glob("*.png"))
 
     def write(self) -> None:
         """Write every page of ``docs/``, the pages outside of it, and the files that they name."""
@@ -45,6 +49,9 @@ class Pages:
                 place = self._target / path.relative_to(self._root / "docs")
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.write_bytes(path.read_bytes())
+        for picture in self._screenshots:
+            (self._target / "screenshots").mkdir(exist_ok=True)
+            (self._target / "screenshots" / picture.name).write_bytes(picture.read_bytes())
         for name, page in OUTSIDE.items():
             if page != "index.md":
                 self._copy(self._root / name, page)
@@ -64,7 +71,17 @@ class Pages:
         in_code = False
         for line in text.splitlines(keepends=True):
             in_code ^= bool(_FENCE.match(line))
-            yield line if in_code else self._with_links(line, directory, page)
+            yield line if in_code else self._prose(line, directory, page)
+
+    def _prose(self, line: str, directory: Path, page: str) -> str:
+        with_links = self._with_links(line, directory, page)
+        return _SCREENSHOT.sub(partial(self._picture, page), with_links)
+
+    def _picture(self, page: str, mark: re.Match[str]) -> str:
+        if mark["name"] not in {each.name for each in self._screenshots}:
+            return mark[0]
+        above = "../" * (len(PurePosixPath(page).parts) - 1)
+        return f"![{mark['words']}]({above}screenshots/{mark['name']})"
 
     def _with_links(self, line: str, directory: Path, page: str) -> str:
         def replaced(link: re.Match[str]) -> str:

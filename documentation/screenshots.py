@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from documentation.pages import SCREENSHOTS
 from stepml.local.ports import port_of, reserve_port
 
 ROOT = Path(__file__).parents[1]
-PICTURES = ROOT / "docs" / "pictures"
+PICTURES = ROOT / SCREENSHOTS
 JOB = ROOT / "examples" / "digits_softmax_gradient.json"
 RUNS = {
     "gradients": ("--set", "exchange.channel=redis"),
@@ -30,6 +31,7 @@ FIRST_PORT = 4700
 
 def main() -> None:
     """Run the jobs, and write a picture of each page."""
+    PICTURES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="stepml-screenshots-") as directory:
         workplace = Path(directory)
         with _local_aws(workplace):

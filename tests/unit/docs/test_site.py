@@ -12,7 +12,7 @@ from documentation.commands import command_names, commands_page
 from documentation.error_page import errors_page
 from documentation.job_fields import fields_page
 from documentation.links import defects
-from documentation.pages import OUTSIDE, Pages
+from documentation.pages import OUTSIDE, SCREENSHOTS, Pages
 from stepml.job.schema import job_schema
 from tests.support.paths import ROOT
 from tests.unit.deployment.test_deployment_contract import error_classes
@@ -48,6 +48,21 @@ def test_files_outside_of_the_documentation_become_pages(tmp_path: Path) -> None
     one = (tmp_path / "out" / "one.md").read_text()
     assert one == "[a](source/code-a.py.md#L1)\n```sh\n[a](b)\n```\n"
     assert "A = 1" in (tmp_path / "out" / "source" / "code-a.py.md").read_text()
+
+
+def test_screenshots_are_shown_where_they_have_been_taken(tmp_path: Path) -> None:
+    (tmp_path / "docs" / "how_to").mkdir(parents=True)
+    marks = "<!-- screenshot a.png: A page -->\n<!-- screenshot b.png: Another -->\n"
+    (tmp_path / "docs" / "how_to" / "one.md").write_text(marks)
+    for name in OUTSIDE:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / SCREENSHOTS).mkdir(parents=True)
+    (tmp_path / SCREENSHOTS / "a.png").touch()
+    Pages(tmp_path, tmp_path / "out").write()
+    one = (tmp_path / "out" / "how_to" / "one.md").read_text()
+    assert one == "![A page](../screenshots/a.png)\n<!-- screenshot b.png: Another -->\n"
+    assert (tmp_path / "out" / "screenshots" / "a.png").is_file()
 
 
 def test_a_link_to_nothing_is_refused(tmp_path: Path) -> None:
