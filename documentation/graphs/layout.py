@@ -156,7 +156,7 @@ def _finished(
 def _ports(
     chains: Sequence[list[str]], centres: Mapping[str, Point], sizes: Mapping[str, Size]
 ) -> dict[tuple[int, bool], float]:
-    """Return where each edge leaves its upper node and enters its lower one, side by side."""
+    """Return the places at which edges leave and enter nodes, side by side at each node."""
     found: dict[tuple[int, bool], float] = {}
     ends = {(i, low): (chain[-1 if low else 0], chain[-2 if low else 1], i)
             for i, chain in enumerate(chains) for low in (False, True)}  # fmt: skip

@@ -1,4 +1,4 @@
-"""Where the time and the money of an epoch went, by its functions."""
+"""The time and the money of an epoch, by function and part."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def _report_failure(
 
 
 def _fate(name: str) -> str:
-    """Return what has become of a job whose local AWS has ended, and what to do."""
+    """Return the state of a job whose local AWS has ended, and the next command, in words."""
     from stepml.local.record import kept_in
 
     directory = kept_in()

@@ -203,7 +203,7 @@ class Client:
         return epochs.epoch_report(self.connection, self.stack, execution.name, epoch)
 
     def functions_of(self, execution: Execution, epoch: int) -> list[FunctionTimes]:
-        """Return where the time of the functions of an epoch went; none if that is unknown."""
+        """Return the times of the functions of an epoch; none if they are unknown."""
         return rank_times.epoch_functions(self.connection, self.stack, execution.name, epoch)
 
     def functions_by_epoch(

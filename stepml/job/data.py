@@ -205,7 +205,7 @@ class Data(SpecGroup, frozen=True, kw_only=True):
 
     @property
     def rescaling(self) -> Rescaling:
-        """How features are scaled, but for columns with a setting of their own."""
+        """The scaling of features without a setting of their own."""
         if isinstance(self.scale, str):
             return self.scale
         return "standardise" if self.standardise else "none"

@@ -43,7 +43,7 @@ _NAME_OF_FILE = re.compile(r"\S+\.(?:json|ya?ml|toml)$")
 
 
 def binary_kind(content: bytes) -> str | None:
-    """Return what a file with this content is and what a job is instead; None if it is text."""
+    """Return the kind of file with this content, and advice, in words; None if it is text."""
     for beginning, kind, advice in _BINARY:
         if content.startswith(beginning):
             return f"{kind}; {advice}"

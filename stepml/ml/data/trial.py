@@ -7,33 +7,14 @@ from dataclasses import dataclass, replace
 from itertools import count
 
 from stepml.ml.data.manifest import Manifest, merge
-from stepml.ml.data.objects import Buffer, DataObject, ObjectReader
+from stepml.ml.data.memory_objects import MemoryObjects
+from stepml.ml.data.objects import ObjectReader
 from stepml.ml.data.pieces import write_pieces
 from stepml.ml.data.planning import DataPlan
 from stepml.ml.data.ranges import RANGE_BYTES, ByteRange, Cut
 
 # An object that one function reads whole is tried up to this size.
 _MOST_UNCUT_BYTES = 8 * RANGE_BYTES
-
-
-class MemoryObjects:
-    """Objects in memory."""
-
-    def __init__(self) -> None:
-        self._objects: dict[str, bytes] = {}
-
-    def put(self, key: str, data: Buffer) -> DataObject:
-        """Write a whole object, and return its description."""
-        self._objects[key] = bytes(data)
-        return DataObject(key, key, len(data), "")
-
-    def load(self, key: str) -> bytes:
-        """Return a whole object."""
-        return self._objects[key]
-
-    def load_range(self, key: str, start: int, stop: int) -> bytes:
-        """Return the bytes ``[start, stop)`` of an object, fewer if it ends before."""
-        return self._objects[key][start:stop]
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,8 @@ from stepml.ml.data import (
     plan_data,
     write_pieces,
 )
-from stepml.ml.data.objects import Buffer, DataObject, ObjectCatalogue
+from stepml.ml.data.memory_objects import MemoryObjects
+from stepml.ml.data.objects import ObjectCatalogue
 from stepml.ml.data.piece_statistics import RangeResult
 from stepml.ml.job_shards import split_of
 
@@ -33,29 +34,13 @@ _SAMPLE_BYTES, _SAMPLE_ROWS, _ROWS_A_CLUSTER = 16 * 2**20, 200_000, 4
 OpenBucket = Callable[[str], ObjectCatalogue]
 
 
-class Pieces:
-    """The pieces of a data set, in memory."""
-
-    def __init__(self, objects: dict[str, bytes] | None = None) -> None:
-        self.objects: dict[str, bytes] = objects or {}
-
-    def put(self, key: str, data: Buffer) -> DataObject:
-        """Write a whole piece, and return its description."""
-        self.objects[key] = bytes(data)
-        return DataObject(key, key, len(data), "")
-
-    def load_range(self, key: str, start: int, stop: int) -> bytes:
-        """Return the bytes ``[start, stop)`` of a piece."""
-        return self.objects[key][start:stop]
-
-
 @dataclass(frozen=True, slots=True)
 class Rows:
     """A partitioned data set, and the job with all that depends on its description."""
 
     spec: JobSpec
     manifest: Manifest
-    pieces: Pieces
+    pieces: MemoryObjects
     kind: ShardKind
     split: ShardPlan
 
@@ -123,7 +108,7 @@ class _Parser:
 
     def __call__(self, number: int) -> tuple[RangeResult, dict[str, bytes]]:
         """Parse the ranges of one task."""
-        pieces, numbers = Pieces(), count()
+        pieces, numbers = MemoryObjects(), count()
         result = write_pieces(
             self.source,
             pieces,
@@ -136,7 +121,7 @@ class _Parser:
         return result, pieces.objects
 
 
-def _parsed(parser: _Parser, processes: int) -> tuple[list[RangeResult], Pieces]:
+def _parsed(parser: _Parser, processes: int) -> tuple[list[RangeResult], MemoryObjects]:
     numbers = range(len(parser.plan.tasks))
     if processes == 1 or len(numbers) == 1:
         parsed = list(map(parser, numbers))
@@ -144,7 +129,7 @@ def _parsed(parser: _Parser, processes: int) -> tuple[list[RangeResult], Pieces]
         with get_context("fork").Pool(processes, _adopt, [parser]) as pool:
             parsed = pool.map(_parse, numbers, chunksize=1)
     objects = {key: data for _, more in parsed for key, data in more.items()}
-    return [result for result, _ in parsed], Pieces(objects)
+    return [result for result, _ in parsed], MemoryObjects(objects)
 
 
 _parser: list[_Parser] = []  # of this process of a pool
