@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stepml.client.errors import DatasetUnavailableError
 from stepml.job.installing import install_command
 from stepml.os_errors import located
+from stepml.records.errors import DatasetUnavailableError
 
 FETCH_TIMEOUT_S = 600
 COPY_BYTES = 1 << 20

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
+from stepml.state_directory import RECORD, state_directory
+
 if TYPE_CHECKING:
     import boto3
     from botocore.loaders import Loader
@@ -53,6 +55,15 @@ class AnotherProgramError(Exception):
 def endpoint_url(port: int) -> str:
     """Return the endpoint of a local AWS that listens on ``port``."""
     return f"http://{HOST}:{port}"
+
+
+def last_endpoint() -> str:
+    """Return the endpoint of the local AWS that was started last, or the default one."""
+    try:
+        record = json.loads((state_directory() / RECORD).read_text(encoding="utf-8"))
+        return endpoint_url(int(record["port"]))
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return endpoint_url(DEFAULT_PORT)
 
 
 def is_loopback(url: str | None) -> bool:

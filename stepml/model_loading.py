@@ -104,7 +104,7 @@ def _read_file(path: str) -> bytes | None:
 def _reader_of_s3(endpoint_url: str | None) -> _Reader:
     from stepml.client import connect
     from stepml.client.connection import translated
-    from stepml.client.errors import ServiceRefusedError
+    from stepml.records.errors import ServiceRefusedError
 
     connection = connect(endpoint_url or os.environ.get(_ENDPOINT_VARIABLE) or None)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from stepml.cli.display import INDENT, LINE_COLUMNS, below_row, rank_notes
 from stepml.cli.figures import cost, finished, main_metric, shortened, shown
-from stepml.client.json_answers import json_object
+from stepml.records.json_answers import json_object
 
 if TYPE_CHECKING:
     from stepml.client import EpochAttempt, Failure

@@ -27,9 +27,9 @@ from stepml.cli.options import (
 from stepml.cli.output import Output
 from stepml.cli.run import Strict
 from stepml.cli.streams import can_encode_all
-from stepml.client.stack import DEFAULT_STACK
 from stepml.job.error_lines import numbered
 from stepml.job.json_text import json_document
+from stepml.job.names import DEFAULT_STACK
 
 if TYPE_CHECKING:
     from stepml.cli.job_findings import JobFindings

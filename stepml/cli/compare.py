@@ -24,7 +24,7 @@ from stepml.cli.options import (
     known_runs,
 )
 from stepml.cli.output import Output
-from stepml.client.stack import DEFAULT_STACK
+from stepml.job.names import DEFAULT_STACK
 
 if TYPE_CHECKING:
     from stepml.reports.comparison import Comparison
@@ -138,7 +138,7 @@ def _form_of(out: Path) -> str:
 
 
 def _found(places: Sequence[str], target: Target) -> list[RunRecord]:
-    from stepml.reports.finding import find_run
+    from stepml.client.run_records import find_run
 
     client = cache(target.client)
     runs = [find_run(place, client, RESULTS) for place in places]

@@ -18,7 +18,7 @@ from stepml.cli.options import (
     Target,
 )
 from stepml.cli.output import Output
-from stepml.client.stack import DEFAULT_STACK
+from stepml.job.names import DEFAULT_STACK
 from stepml.job.spec_base import listed
 
 if TYPE_CHECKING:

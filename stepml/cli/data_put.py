@@ -27,7 +27,7 @@ from stepml.cli.options import (
 )
 from stepml.cli.output import Output
 from stepml.cli.streams import is_endless
-from stepml.client.stack import DEFAULT_STACK
+from stepml.job.names import DEFAULT_STACK
 
 if TYPE_CHECKING:
     from stepml.cli.data_files import Parcel

@@ -19,8 +19,8 @@ from stepml.cli.options import (
     name_or_index,
 )
 from stepml.cli.output import Output
-from stepml.client.stack import DEFAULT_STACK
 from stepml.job.formats import FORMATS, Format
+from stepml.job.names import DEFAULT_STACK
 from stepml.job.spec_base import listed
 
 # The job's fields in messages, and the options of this command.

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from stepml.cli.consent import can_ask, is_confirmed
 from stepml.cli.errors import BadInputError, require_packages
 from stepml.cli.progress import lines
-from stepml.client.errors import AccessError
 from stepml.job.channels import PARAMETER_SERVER
+from stepml.records.errors import AccessError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

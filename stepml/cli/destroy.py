@@ -21,7 +21,7 @@ from stepml.cli.options import (
 )
 from stepml.cli.output import Output
 from stepml.cli.progress import Progress, lines
-from stepml.client.stack import DEFAULT_STACK
+from stepml.job.names import DEFAULT_STACK
 
 if TYPE_CHECKING:
     from stepml.deployment.destroying import Inventory

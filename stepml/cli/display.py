@@ -12,8 +12,8 @@ from stepml.cli.event_lines import EventLines
 from stepml.cli.figures import cost, count, finished, main_metric, shortened, shown
 from stepml.cli.output import Output
 from stepml.client import Execution, Failure, Snapshot
-from stepml.client.json_answers import json_object
 from stepml.job.reports import EpochReport
+from stepml.records.json_answers import json_object
 
 if TYPE_CHECKING:
     from rich.progress import Progress

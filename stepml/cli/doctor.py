@@ -10,8 +10,8 @@ from stepml.cli.errors import JOB_FAILED
 from stepml.cli.options import AsJson, EndpointUrl, Local, Profile, Region, StackName, Target
 from stepml.cli.output import Output
 from stepml.cli.progress import lines
-from stepml.client.errors import StackNotFoundError
-from stepml.client.stack import DEFAULT_STACK
+from stepml.job.names import DEFAULT_STACK
+from stepml.records.errors import StackNotFoundError
 
 if TYPE_CHECKING:
     from stepml.client import Connection

@@ -42,9 +42,9 @@ def require_consent(output: Output) -> None:
 def loss_of_ending() -> str | None:
     """Return a line on the jobs that end with the local AWS, or None without any."""
     from stepml.client.connection import connect_local
-    from stepml.client.errors import AccessError
     from stepml.client.running_jobs import running_jobs
     from stepml.local import daemon
+    from stepml.records.errors import AccessError
 
     try:
         running = daemon.status()

@@ -27,7 +27,7 @@ from stepml.cli.options import (
     Target,
 )
 from stepml.cli.output import Output
-from stepml.client.stack import DEFAULT_STACK
+from stepml.job.names import DEFAULT_STACK
 from stepml.reports.figures import LOCAL_BASIS
 
 if TYPE_CHECKING:

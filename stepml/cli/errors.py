@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 
 from stepml.cli import INTERRUPTED as INTERRUPTED
-from stepml.client.errors import (
+from stepml.job.errors import InvalidDataError, InvalidJobError, StepMLError
+from stepml.job.installing import install_command
+from stepml.records.errors import (
     AccessError,
     ExecutionNotFoundError,
     RetryRefusedError,
     RunNameTakenError,
 )
-from stepml.job.errors import InvalidDataError, InvalidJobError, StepMLError
-from stepml.job.installing import install_command
 
 JOB_FAILED = 1
 BAD_INPUT = 2

@@ -21,7 +21,7 @@ from stepml.cli.options import (
     Target,
 )
 from stepml.cli.output import Output
-from stepml.client.stack import DEFAULT_STACK
+from stepml.job.names import DEFAULT_STACK
 from stepml.job.spec_base import Label, label_text
 
 if TYPE_CHECKING:

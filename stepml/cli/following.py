@@ -15,13 +15,13 @@ from stepml.cli.output import Output
 from stepml.cli.report import write_report
 from stepml.cli.results import show_results
 from stepml.client import Client, Execution, Failure, Snapshot, watch
-from stepml.client.errors import (
+from stepml.job.errors import DoubtfulResultError, InvalidNetworkError, JobIdTakenError
+from stepml.records.errors import (
     AccessError,
     ExecutionNotFoundError,
     LocalAwsEndedError,
     ReportUnreadableError,
 )
-from stepml.job.errors import DoubtfulResultError, InvalidNetworkError, JobIdTakenError
 
 # What to do about bad rows, by the messages about them; the last one fits all others.
 _ROW_HINTS = (

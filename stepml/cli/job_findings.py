@@ -17,7 +17,6 @@ from stepml.cli.own_code import STAND_IN, pack, require_entry_point, with_code
 from stepml.client import Client
 from stepml.client.catalogues import BucketObjects
 from stepml.client.checking import concurrency_of, lacking, unreadable
-from stepml.client.errors import AccessError
 from stepml.client.job_sources import job_json
 from stepml.client.stack import Stack
 from stepml.job.error_lines import note_lines
@@ -29,6 +28,7 @@ from stepml.job.reports import DatasetFacts, JobWarning
 from stepml.job.salvage import salvaged
 from stepml.job.spec import JobSpec
 from stepml.ml.job_trial import try_job
+from stepml.records.errors import AccessError
 
 _NO_BUCKET, _FORBIDDEN = "data.uri: there is no bucket", "data.uri: the functions may not read"
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from stepml.cli.aligned import GAP, aligned
 from stepml.cli.figures import cost, duration, main_metric, shortened, shown
-from stepml.client.execution import RUNNING, SUCCEEDED
 from stepml.job.spec_base import tag
+from stepml.records.execution import RUNNING, SUCCEEDED
 
 if TYPE_CHECKING:
     from stepml.client.listing import JobSummary

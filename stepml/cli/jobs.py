@@ -21,9 +21,9 @@ from stepml.cli.options import (
     known_runs,
 )
 from stepml.cli.output import Output
-from stepml.client.errors import ExecutionNotFoundError
-from stepml.client.stack import DEFAULT_STACK
+from stepml.job.names import DEFAULT_STACK
 from stepml.job.spec_base import listed, tag
+from stepml.records.errors import ExecutionNotFoundError
 from stepml.reports.figures import LOCAL_BASIS
 
 if TYPE_CHECKING:

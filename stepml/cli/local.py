@@ -22,7 +22,7 @@ from stepml.cli.errors import (
 )
 from stepml.cli.options import AsJson
 from stepml.cli.output import Output
-from stepml.client.stack import DEFAULT_STACK
+from stepml.job.names import DEFAULT_STACK
 from stepml.local_identity import ACCOUNT_ID, REGION
 
 if TYPE_CHECKING:

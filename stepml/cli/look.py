@@ -20,9 +20,9 @@ from stepml.cli.options import (
     Target,
 )
 from stepml.cli.output import Output
-from stepml.client.stack import DEFAULT_STACK
 from stepml.job.errors import InvalidJobError
 from stepml.job.json_logs import METRICS
+from stepml.job.names import DEFAULT_STACK
 from stepml.job.parse import parse_job
 
 if TYPE_CHECKING:

@@ -73,7 +73,7 @@ def _variable(error: OSError) -> str:
     if error.filename is None:
         return ""
     from stepml.datasets import cache_directory
-    from stepml.local.paths import state_directory
+    from stepml.state_directory import state_directory
 
     place = Path(os.fsdecode(error.filename))
     directories = {"STEPML_CACHE_DIR": cache_directory(), "STEPML_STATE_DIR": state_directory()}
@@ -89,7 +89,7 @@ def _error_of_aws(error: Exception) -> StepMLError | None:
     if "botocore" not in sys.modules:
         return None
     from stepml.client.connection import translated
-    from stepml.client.errors import AccessError
+    from stepml.records.errors import AccessError
 
     try:
         with translated(None):

@@ -22,10 +22,10 @@ from stepml.cli.errors import BadInputError, LocalMachineError
 from stepml.cli.machine import is_full, reason_of
 from stepml.cli.options import RESULTS, Target
 from stepml.cli.output import Output
-from stepml.client.errors import AccessError
-from stepml.client.execution import SUCCEEDED
 from stepml.job.errors import StepMLError
 from stepml.job.names import LATEST
+from stepml.records.errors import AccessError
+from stepml.records.execution import SUCCEEDED
 
 if TYPE_CHECKING:
     from stepml.trained_model import TrainedModel

@@ -11,8 +11,7 @@ import typer
 
 from stepml.cli.endpoints import checked_endpoint
 from stepml.cli.errors import BadInputError, local_aws_errors
-from stepml.client.stack import DEFAULT_STACK
-from stepml.job.names import LATEST
+from stepml.job.names import DEFAULT_STACK, LATEST
 
 if TYPE_CHECKING:
     from stepml.client import Client, Connection

@@ -20,8 +20,8 @@ from stepml.cli.errors import (
 )
 from stepml.cli.options import AsJson, Local, local_flag
 from stepml.cli.output import Output
-from stepml.client.errors import AccessError
 from stepml.job.channels import CHANNELS, PARAMETER_SERVER
+from stepml.records.errors import AccessError
 
 PACKAGES = ("thrift", "prometheus_client")  # of the extra `server`
 URL_VARIABLE = CHANNELS[PARAMETER_SERVER].variable

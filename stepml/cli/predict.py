@@ -25,8 +25,8 @@ from stepml.cli.options import (
 )
 from stepml.cli.output import Output
 from stepml.cli.prediction_formats import OutFormat, kind_of
-from stepml.client.stack import DEFAULT_STACK
 from stepml.job.formats import FORMATS, Format
+from stepml.job.names import DEFAULT_STACK
 from stepml.job.spec_base import label_text, listed
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from stepml.cli.options import (
     known_runs,
 )
 from stepml.cli.output import Output
-from stepml.client.stack import DEFAULT_STACK
+from stepml.job.names import DEFAULT_STACK
 
 if TYPE_CHECKING:
     from stepml.client import Client, Execution
@@ -63,7 +63,7 @@ def report(
 
     It is one file of HTML that needs no network. The job may still run.
     """
-    from stepml.reports.finding import find_run
+    from stepml.client.run_records import find_run
     from stepml.reports.run_page import FILE, write_run_page
 
     target = Target.chosen(local, endpoint_url, stack, profile, region)
@@ -92,11 +92,11 @@ def write_report(
 
     If that is impossible, say so and return no paths: the job itself is not affected.
     """
-    from stepml.reports import RunRecord
+    from stepml.client.run_records import record_of
     from stepml.reports.run_page import write_run_page
 
     try:
-        record = RunRecord.of_job(client, execution, final)
+        record = record_of(client, execution, final)
         return {"page": write_run_page(record, directory), "run": record.write(directory)}
     except OSError as error:
         output.complaint(f"there is no report.html in {directory}: {reason_of(error)}")

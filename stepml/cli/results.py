@@ -18,10 +18,10 @@ from stepml.cli.options import Target
 from stepml.cli.output import Output
 from stepml.cli.report import write_report
 from stepml.client import Client, Execution, Snapshot
-from stepml.client.errors import AccessError, ReportUnreadableError
 from stepml.job import keys
 from stepml.job.errors import DoubtfulResultError
 from stepml.job.reports import JobReport, total_cost_usd
+from stepml.records.errors import AccessError, ReportUnreadableError
 from stepml.reports.figures import LOCAL_BASIS
 
 

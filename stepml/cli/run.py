@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,8 +28,7 @@ from stepml.cli.output import Output
 from stepml.cli.own_code import STAND_IN, pack, require_entry_point, sent, with_code
 from stepml.cli.streams import OutputLostError
 from stepml.client.repeats import MOST_REPEATS, repeated_names, repeats
-from stepml.client.stack import DEFAULT_STACK
-from stepml.job.names import stem_of
+from stepml.job.names import DEFAULT_STACK, new_name
 
 if TYPE_CHECKING:
     from stepml.client import Client, Execution
@@ -151,9 +148,7 @@ def watch(
 
 def default_name(job: Path) -> str:
     """Return a run name from the job file's name and the local time."""
-    stem = stem_of("" if is_stream(job) else job.stem)
-    # Three random letters distinguish runs that start in the same second.
-    return f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)[:3]}"
+    return new_name("" if is_stream(job) else job.stem)
 
 
 def _repeat(

@@ -19,8 +19,8 @@ from stepml.cli.options import (
     Target,
 )
 from stepml.cli.output import Output
-from stepml.client.stack import DEFAULT_STACK
 from stepml.client.stored import stored, stored_below
+from stepml.job.names import DEFAULT_STACK
 from stepml.job.places import absolute, bucket_and_key
 
 if TYPE_CHECKING:

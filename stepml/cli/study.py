@@ -14,7 +14,7 @@ from stepml.cli.folding import folded
 from stepml.cli.options import AsJson, EndpointUrl, Local, Profile, Region, StackName, Target
 from stepml.cli.output import Output
 from stepml.cli.run import check_directory
-from stepml.client.stack import DEFAULT_STACK
+from stepml.job.names import DEFAULT_STACK
 
 if TYPE_CHECKING:
     from stepml.client import Client

@@ -2,35 +2,32 @@
 
 ::
 
-    from stepml.client import Client, connect, watch
-
-    client = Client(connect("http://127.0.0.1:4566"))
-    execution = client.start(Path("job.json").read_bytes(), "my-run")
-    for snapshot in watch(client, execution):
-        print(snapshot.phase)
-    if client.failure(execution) is None:
-        client.download(execution, Path("runs/my-run"))
-    else:
-        execution = client.retry(execution).execution
+    client = Client()
+    run = client.run("job.json", wait=True)
+    run.epochs.to_frame()
+    run.predict(X)
 """
 
 from stepml.client.client import Client
 from stepml.client.connection import Connection, connect
-from stepml.client.errors import (
-    AccessError,
-    ExecutionNotFoundError,
-    RetryRefusedError,
-    RunNameTakenError,
-)
-from stepml.client.execution import EpochAttempt, Execution, ExecutionState
-from stepml.client.failures import Failure
-from stepml.client.history import Phase
 from stepml.client.logs import LogLine
 from stepml.client.retrying import Retried
-from stepml.client.stack import DEFAULT_STACK, Stack
+from stepml.client.run import Run
+from stepml.client.stack import Stack
 from stepml.client.stopping import Stopped
 from stepml.client.transfers import Upload
 from stepml.client.watching import Snapshot, watch
+from stepml.job.names import DEFAULT_STACK
+from stepml.records.errors import (
+    AccessError,
+    ExecutionNotFoundError,
+    RetryRefusedError,
+    RunFailedError,
+    RunNameTakenError,
+)
+from stepml.records.execution import EpochAttempt, Execution, ExecutionState
+from stepml.records.failures import Failure
+from stepml.records.history import Phase
 
 __all__ = [
     "DEFAULT_STACK",
@@ -46,6 +43,8 @@ __all__ = [
     "Phase",
     "Retried",
     "RetryRefusedError",
+    "Run",
+    "RunFailedError",
     "RunNameTakenError",
     "Snapshot",
     "Stack",

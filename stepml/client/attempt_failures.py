@@ -13,13 +13,13 @@ from itertools import takewhile
 from typing import Any
 
 from stepml.client.connection import Connection, translated
-from stepml.client.errors import ReportUnreadableError, ServiceRefusedError
-from stepml.client.failures import Failure, first_failure, one_line
-from stepml.client.json_answers import json_object
 from stepml.client.newest_events import Event, child_arn, newest_events
 from stepml.client.objects import find_document
 from stepml.client.stack import Stack
 from stepml.job import keys, reports
+from stepml.records.errors import ReportUnreadableError, ServiceRefusedError
+from stepml.records.failures import Failure, first_failure, one_line
+from stepml.records.json_answers import json_object
 
 _RANKS, _GROUPS = "RunExecutors", "RunGroups"  # Maps of epoch.asl.json and ranks.asl.json
 

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stepml.client.connection import Connection, translated
-from stepml.client.errors import ServiceRefusedError
 from stepml.job.errors import KeyNotFoundError, StorageDeniedError
 from stepml.ml.data import DataObject
+from stepml.records.errors import ServiceRefusedError
 
 _ABSENT = frozenset({"404", "NoSuchKey", "NoSuchBucket"})
 _DENIED = frozenset({"403", "AccessDenied"})

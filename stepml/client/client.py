@@ -19,24 +19,26 @@ from stepml.client import (
     stored,
     transfers,
 )
+from stepml.client.choosing import chosen_connection
 from stepml.client.connection import Connection
 from stepml.client.continuations import newest_continuation
-from stepml.client.execution import EpochAttempt, Execution, ExecutionState
-from stepml.client.failures import Failure
-from stepml.client.job_sources import given_json
+from stepml.client.job_sources import given_job, given_json
 from stepml.client.listing import JobSummary
 from stepml.client.logs import LogLine
 from stepml.client.retrying import Retried
-from stepml.client.stack import DEFAULT_STACK, Stack, find_stack
+from stepml.client.run import Run
+from stepml.client.stack import Stack, find_stack
 from stepml.client.stopping import Stopped
 from stepml.client.stored import Stored
 from stepml.client.transfers import Upload
 from stepml.job import keys
 from stepml.job.job_files import checked_job
-from stepml.job.names import LATEST
+from stepml.job.names import DEFAULT_STACK, LATEST, new_name
 from stepml.job.parts import FunctionTimes
 from stepml.job.reports import DatasetFacts, EpochReport, JobReport
 from stepml.job.spec import JobSpec
+from stepml.records.execution import EpochAttempt, Execution, ExecutionState
+from stepml.records.failures import Failure
 
 if TYPE_CHECKING:
     from stepml.packaging.user_code import PackedCode
@@ -47,17 +49,75 @@ class Client:
 
     Parameters
     ----------
-    connection : Connection
-        See `stepml.client.connect`.
-    stack_name : str
+    connection : Connection, optional
+        See `stepml.client.connect`. Without one, the next parameters choose an AWS; without them,
+        it is the local AWS if one runs, and otherwise that of the person's AWS configuration.
+    stack : str
         The CloudFormation stack, looked up at the first use.
+    profile, region, endpoint_url : str, optional
+        Of AWS, or of another service with its interfaces.
 
     Every method raises `AccessError` if the services cannot be reached or refuse.
     """
 
-    def __init__(self, connection: Connection, stack_name: str = DEFAULT_STACK) -> None:
+    def __init__(
+        self,
+        connection: Connection | None = None,
+        stack: str = DEFAULT_STACK,
+        *,
+        profile: str | None = None,
+        region: str | None = None,
+        endpoint_url: str | None = None,
+    ) -> None:
+        if connection is None:
+            connection = chosen_connection(endpoint_url, region, profile)
         self.connection = connection
-        self.stack_name = stack_name
+        self.stack_name = stack
+
+    def run(
+        self,
+        job: JobSpec | Mapping[str, Any] | str | Path,
+        name: str | None = None,
+        *,
+        wait: bool = False,
+    ) -> Run:
+        """Start a job.
+
+        Parameters
+        ----------
+        job : JobSpec, mapping, path or str
+            The job, or its file in JSON, YAML or TOML, or its text.
+        name : str, optional
+            The job's id. Default: the name of the file, or "job", and the time.
+        wait : bool
+            Whether to wait until it has ended; see `Run.wait` for errors.
+
+        Raises
+        ------
+        InvalidJobError
+            The job or the name is invalid; nothing has started.
+        RunNameTakenError
+            Another execution has used the name.
+        """
+        text, stem = given_job(job)
+        run = Run(self, self.start(text, name if name is not None else new_name(stem)))
+        return run.wait() if wait else run
+
+    def find(self, name: str) -> Run:
+        """Return the run with this name or ARN; ``latest`` is the newest one.
+
+        Raises
+        ------
+        ExecutionNotFoundError
+            There is no such job.
+        """
+        execution = self.execution(name)
+        self.describe(execution)
+        return Run(self, execution)
+
+    def runs(self, status: str | None = None, limit: int = 20) -> list[Run]:
+        """Return the newest runs, newest first; ``status`` and ``limit`` as for `jobs`."""
+        return [Run(self, self.execution(each.name)) for each in self.jobs(limit, status)]
 
     @cached_property
     def stack(self) -> Stack:

@@ -13,12 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from urllib.parse import urlsplit
 
 from stepml.client.cut_answers import refuse_cut_answers
-from stepml.client.errors import (
-    AccessError,
-    CredentialsError,
-    EndpointUnreachableError,
-    ServiceRefusedError,
-)
 from stepml.client.unreachable import no_tls, nothing_answers
 from stepml.local_identity import (
     ACCESS_KEY_ID,
@@ -30,6 +24,12 @@ from stepml.local_identity import (
     is_loopback,
     isolated_session,
     service_descriptions,
+)
+from stepml.records.errors import (
+    AccessError,
+    CredentialsError,
+    EndpointUnreachableError,
+    ServiceRefusedError,
 )
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ import re
 
 from stepml.client.connection import Connection
 from stepml.client.epochs import executions_since
-from stepml.client.execution import Execution, ExecutionState
-from stepml.client.json_answers import json_object
 from stepml.client.stack import Stack
+from stepml.records.execution import Execution, ExecutionState
+from stepml.records.json_answers import json_object
 
 # The suffix that ContinueJob of train.asl.json appends to the job id.
 _SUFFIX = re.compile(r"-c\d+-r\d+-t\d+$")

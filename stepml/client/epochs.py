@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from stepml.client.attempt_failures import epoch_child, failure_of_attempt
 from stepml.client.connection import Connection, translated
-from stepml.client.execution import RUNNING, SUCCEEDED, EpochAttempt, Execution, ExecutionState
-from stepml.client.failures import Failure, first_failure
 from stepml.client.objects import find_document, is_there
 from stepml.client.stack import Stack
 from stepml.job import keys
 from stepml.job.reports import DatasetFacts, EpochReport, JobReport, PlannedData, PlannedJob
 from stepml.job.spec import JobSpec
+from stepml.records.execution import RUNNING, SUCCEEDED, EpochAttempt, Execution, ExecutionState
+from stepml.records.failures import Failure, first_failure
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions.type_defs import ExecutionListItemTypeDef

@@ -8,14 +8,14 @@ from typing import Any
 
 from stepml.client.connection import Connection, translated
 from stepml.client.continuations import continued_job
-from stepml.client.errors import (
+from stepml.client.stack import Stack
+from stepml.job.names import MAX_NAME
+from stepml.records.errors import (
     ExecutionNotFoundError,
     RunNameTakenError,
     ServiceRefusedError,
 )
-from stepml.client.execution import Execution, ExecutionState
-from stepml.client.stack import Stack
-from stepml.job.names import MAX_NAME
+from stepml.records.execution import Execution, ExecutionState
 
 _NAME = re.compile(rf"[0-9A-Za-z_-]{{1,{MAX_NAME}}}")
 _EXECUTION_ARN = re.compile(r"(?P<machine>arn:[^:]+:states:.+?):(?P<name>[^:]+)")

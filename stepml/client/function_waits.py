@@ -8,9 +8,9 @@ from contextlib import suppress
 
 from stepml.client.connection import Connection, translated
 from stepml.client.continuations import job_name
-from stepml.client.errors import ServiceRefusedError
 from stepml.client.newest_events import Event, child_arn, newest_events
 from stepml.client.stack import Stack
+from stepml.records.errors import ServiceRefusedError
 
 LOOK_S = 10.0  # without progress until the first look, and between two looks
 LEVELS = 3  # of executions: the job, its epoch, groups of ranks

@@ -7,14 +7,17 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import date, time
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
+
+import msgspec
 
 from stepml.client.text_mistakes import TextMistakeError
 from stepml.job.errors import InvalidJobError
 from stepml.job.json_text import job_text
 from stepml.job.json_values import normalised
 from stepml.job.schema import field_names
+from stepml.job.spec import JobSpec
 
 SUFFIXES = {".json": "JSON", ".yaml": "YAML", ".yml": "YAML", ".toml": "TOML"}
 _MOST_GUESSED = 2**18  # characters: a longer text is no job
@@ -51,6 +54,36 @@ def given_json(job: Mapping[str, Any] | bytes | str) -> str:
     if isinstance(job, Mapping):
         return json.dumps(dict(job))
     return job_json(job) if isinstance(job, bytes) else job
+
+
+def given_job(job: JobSpec | Mapping[str, Any] | str | PurePath) -> tuple[str, str]:
+    """Return a job as JSON text, and a stem for the name of its run.
+
+    Parameters
+    ----------
+    job : JobSpec, mapping, path or str
+        The job, or its file, or its text.
+
+    Raises
+    ------
+    InvalidJobError
+        There is no such file, or it is no job.
+    """
+    if isinstance(job, JobSpec):
+        return msgspec.json.encode(job).decode(), "job"
+    if isinstance(job, Mapping):
+        return given_json(job), "job"
+    if isinstance(job, str) and not _is_name_of_file(job):
+        return job_json(job.encode()), "job"
+    path = Path(job)
+    try:
+        return job_json(path.read_bytes(), path.name), path.stem
+    except OSError as error:
+        raise InvalidJobError(f"the job {str(job)!r} cannot be read: {error.strerror}") from None
+
+
+def _is_name_of_file(text: str) -> bool:
+    return "\n" not in text and PurePath(text).suffix.lower() in SUFFIXES
 
 
 def _guessed(text: str) -> str:

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 from stepml.client import epochs, executions
 from stepml.client.connection import Connection, translated
 from stepml.client.continuations import job_name
-from stepml.client.errors import AccessError, ExecutionNotFoundError, ReportUnreadableError
-from stepml.client.execution import Execution, ExecutionState
-from stepml.client.failures import Failure
 from stepml.client.stack import Stack
 from stepml.job.errors import InvalidJobError
 from stepml.job.parse import parse_job
 from stepml.job.reports import EpochReport, total_cost_usd
 from stepml.job.spec import JobSpec
 from stepml.job.suggestions import nearest
+from stepml.records.errors import AccessError, ExecutionNotFoundError, ReportUnreadableError
+from stepml.records.execution import Execution, ExecutionState
+from stepml.records.failures import Failure
 
 _FAILED = frozenset({"FAILED", "TIMED_OUT"})
 _MOST_NAMES = 1000  # of runs among which one with a typing error is looked for

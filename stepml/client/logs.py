@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from stepml.client.connection import Connection, translated
-from stepml.client.execution import ExecutionState
-from stepml.client.json_answers import json_object
 from stepml.client.stack import Stack
 from stepml.packaging.functions import function_names, log_group, log_groups_prefix
+from stepml.records.execution import ExecutionState
+from stepml.records.json_answers import json_object
 
 if TYPE_CHECKING:
     from mypy_boto3_logs.type_defs import FilteredLogEventTypeDef

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from stepml.client.connection import Connection, translated
-from stepml.client.errors import ReportUnreadableError, ServiceRefusedError
-from stepml.job.documents import decode
-from stepml.job.errors import DamagedValueError
+from stepml.records.documents import read_document
+from stepml.records.errors import ServiceRefusedError
 
 T = TypeVar("T")
 
@@ -26,16 +25,6 @@ def find_document(
     """
     found = find_object(connection, bucket, key)
     return None if found is None else read_document(found["Body"].read(), kind, key, what)
-
-
-def read_document(content: bytes, kind: type[T], key: str, what: str) -> T:
-    """Return the document in ``content``, or raise `ReportUnreadableError`."""
-    try:
-        return decode(content, kind, key)
-    except DamagedValueError as error:
-        raise ReportUnreadableError(
-            f"{what} is of another version of StepML, or damaged: {error}"
-        ) from None
 
 
 def find_object(connection: Connection, bucket: str, key: str) -> dict[str, Any] | None:

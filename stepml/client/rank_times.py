@@ -9,12 +9,12 @@ import msgspec
 
 from stepml.client.connection import Connection
 from stepml.client.epochs import READERS, epoch_report
-from stepml.client.errors import ReportUnreadableError
 from stepml.client.objects import find_object
 from stepml.client.stack import Stack
 from stepml.job import keys
 from stepml.job.parts import FunctionTimes
 from stepml.job.reports import EpochReport
+from stepml.records.errors import ReportUnreadableError
 
 
 def epoch_functions(

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any, Self
 
-from stepml.client.errors import RunNameTakenError
 from stepml.job.errors import InvalidJobError
 from stepml.job.reports import JobReport, total_cost_usd
+from stepml.records.errors import RunNameTakenError
 
 if TYPE_CHECKING:
     from stepml.client import Client, Execution

@@ -16,8 +16,6 @@ from typing import Any, Literal
 
 from stepml.client.connection import Connection, translated
 from stepml.client.epochs import epoch_report, finished_epochs
-from stepml.client.errors import ReportUnreadableError, RetryRefusedError, ServiceRefusedError
-from stepml.client.execution import Execution, ExecutionState
 from stepml.client.executions import describe, start
 from stepml.client.objects import find_document, is_there
 from stepml.client.stack import Stack
@@ -28,6 +26,8 @@ from stepml.job.json_text import json_document
 from stepml.job.names import MAX_NAME
 from stepml.job.parse import parse_job
 from stepml.job.reports import EndReport
+from stepml.records.errors import ReportUnreadableError, RetryRefusedError, ServiceRefusedError
+from stepml.records.execution import Execution, ExecutionState
 
 CLEANUP_S = 15.0  # EventBridge invokes the clean-up within seconds
 SETTLING_S = 10.0  # DescribeExecution may lag behind RedriveExecution

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stepml.client.connection import Connection, translated
-from stepml.client.errors import ServiceRefusedError, StackNotFoundError
-
-DEFAULT_STACK = "stepml"
+from stepml.job.names import DEFAULT_STACK
+from stepml.records.errors import ServiceRefusedError, StackNotFoundError
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from stepml.client.connection import Connection, translated
-from stepml.client.errors import AccessError, ReportUnreadableError, ServiceRefusedError
-from stepml.client.execution import Execution, ExecutionState
-from stepml.client.objects import find_object, read_document
+from stepml.client.objects import find_object
 from stepml.client.stack import Stack
 from stepml.job import keys
 from stepml.job.documents import encode
 from stepml.job.reports import Fence
+from stepml.records.documents import read_document
+from stepml.records.errors import AccessError, ReportUnreadableError, ServiceRefusedError
+from stepml.records.execution import Execution, ExecutionState
 
 ERROR = "StoppedByUser"
 # DescribeExecution may lag behind StopExecution.

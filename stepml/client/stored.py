@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from stepml.client.connection import Connection, translated
-from stepml.client.errors import ServiceRefusedError
+from stepml.records.errors import ServiceRefusedError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef, ObjectTypeDef

@@ -12,9 +12,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal, Self
 
 from stepml.client.connection import Connection, translated
-from stepml.client.errors import ServiceRefusedError
 from stepml.client.stack import Stack
 from stepml.job import keys
+from stepml.records.errors import ServiceRefusedError
 
 if TYPE_CHECKING:
     from stepml.packaging.user_code import PackedCode

@@ -5,16 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from stepml.client.attempt_failures import epoch_child
-from stepml.client.client import Client
 from stepml.client.connection import is_throttled
-from stepml.client.errors import AccessError
-from stepml.client.execution import Execution, ExecutionState
-from stepml.client.failures import Failure
 from stepml.client.function_waits import FunctionWait
-from stepml.client.history import CONTINUES, FailedTask, JobHistory, Phase
 from stepml.job.reports import DatasetFacts, EpochReport
+from stepml.records.errors import AccessError
+from stepml.records.execution import Execution, ExecutionState
+from stepml.records.failures import Failure
+from stepml.records.history import CONTINUES, FailedTask, JobHistory, Phase
+
+if TYPE_CHECKING:
+    from stepml.client.client import Client
 
 MAX_PAUSE_S = 30.0  # between two requests to a service that throttles
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from stepml.client.client import Client
 from stepml.client.connection import Connection, translated
-from stepml.client.errors import StackNotFoundError
 from stepml.client.running_jobs import running_jobs, training_machines
 from stepml.deployment.artefacts import Place, bucket_exists
 from stepml.deployment.components import (
@@ -28,6 +27,7 @@ from stepml.deployment.records import REVIEW, Change, StackEvent, StackState
 from stepml.deployment.secrets import Secret, Secrets
 from stepml.deployment.servers import delete_snapshots
 from stepml.deployment.stacks import Stacks
+from stepml.records.errors import StackNotFoundError
 
 RETAINED = "AWS::S3::Bucket"  # which outlives its stack
 INTERFACES_WAIT_S = 3600.0  # Lambda releases its interfaces in a network within 20 to 40 minutes

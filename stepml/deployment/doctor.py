@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from stepml.client.connection import Connection, translated
-from stepml.client.errors import ServiceRefusedError
 from stepml.deployment.artefacts import Place
 from stepml.deployment.findings import Finding, status_of, version_of
 from stepml.deployment.preflight import USUAL_CONCURRENCY
@@ -16,6 +15,7 @@ from stepml.deployment.records import StackState
 from stepml.deployment.server_findings import examined_servers
 from stepml.deployment.stacks import Stacks
 from stepml.packaging.functions import function_names
+from stepml.records.errors import ServiceRefusedError
 
 DRIFT_WAIT_S = 600.0
 _UNSUPPORTED = frozenset({"InvalidAction", "UnknownOperationException"})

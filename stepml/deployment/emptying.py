@@ -8,8 +8,8 @@ from itertools import islice
 from typing import Any
 
 from stepml.client.connection import Connection, translated
-from stepml.client.errors import ServiceRefusedError
 from stepml.client.stored import delete_objects
+from stepml.records.errors import ServiceRefusedError
 
 MOST_AT_ONCE = 1000  # objects that a request deletes
 

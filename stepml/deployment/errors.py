@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from stepml.client.errors import AccessError
+from stepml.records.errors import AccessError
 
 
 class DeploymentError(AccessError):

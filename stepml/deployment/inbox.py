@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from stepml.client.connection import Connection, translated
-from stepml.client.errors import ServiceRefusedError
 from stepml.deployment.errors import DeploymentError
 from stepml.deployment.records import StackState
+from stepml.records.errors import ServiceRefusedError
 
 PREFIX, SUFFIX = "inbox/", ".json"
 FUNCTION_OUTPUT = "InboxFunctionArn"  # of templates/template.yaml; absent: no inbox

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from stepml.client.connection import Connection, translated
-from stepml.client.errors import CredentialsError, ServiceRefusedError
 from stepml.deployment import names
 from stepml.deployment.artefacts import Place
 from stepml.deployment.errors import DeploymentError
+from stepml.records.errors import CredentialsError, ServiceRefusedError
 
 USUAL_CONCURRENCY = 1000  # of an account; new ones have less
 

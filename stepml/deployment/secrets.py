@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stepml.client.connection import Connection, translated
-from stepml.client.errors import ServiceRefusedError
+from stepml.records.errors import ServiceRefusedError
 
 RECOVERY_DAYS = 7  # the shortest that AWS allows
 PASSWORD_LENGTH = 48  # of letters and digits: 285 random bits

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from stepml.client.client import Client
 from stepml.client.connection import translated
-from stepml.client.execution import Execution, ExecutionState
 from stepml.client.stored import delete_stored
 from stepml.deployment.errors import DeploymentError
 from stepml.job import keys
 from stepml.job.errors import StorageUnavailableError
+from stepml.records.execution import Execution, ExecutionState
 
 WAIT_S = 900.0  # with cold starts in a new network
 START_S = 420.0  # of a parameter server's VM, which installs its libraries

@@ -1,13 +1,16 @@
-"""Job ids: the names that an execution may have."""
+"""Names: of the stack, and of jobs, which are those that an execution may have."""
 
 from __future__ import annotations
 
 import re
+import secrets
+import time
 
 from stepml.job.errors import InvalidJobError
 
 MAX_NAME = 80  # characters in the name of a Step Functions execution
 LATEST = "latest"  # stands for the newest job
+DEFAULT_STACK = "stepml"  # the CloudFormation stack
 MAX_STEM = 40  # of these, the most that come from the name of the job's file
 _ALLOWED = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_-]*")
 # Each epoch is a child execution named <job id>-e<epoch>-r<redrives>-t<retries> (train.asl.json);
@@ -49,6 +52,12 @@ def check_job_id(job_id: str, max_epochs: int) -> str:
 def stem_of(file: str) -> str:
     """Return the name of a file, without its suffix, in characters that a job id may have."""
     return re.sub(r"[^0-9A-Za-z_-]+", "-", file).strip("-")[:MAX_STEM] or "job"
+
+
+def new_name(stem: str) -> str:
+    """Return a name for a run from a stem and the local time."""
+    # Three random letters distinguish runs that start in the same second.
+    return f"{stem_of(stem)}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)[:3]}"
 
 
 def _suggestion(job_id: str) -> str:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from stepml.local.keeping.store import KeepError
 from stepml.local.network import Network, NetworkError, network_path, read_network
-from stepml.local.paths import state_directory
 from stepml.local.system import allow_many_files, require_linux
 from stepml.local_identity import DEFAULT_CONCURRENCY, DEFAULT_PORT, use_no_configuration
+from stepml.state_directory import state_directory
 
 if TYPE_CHECKING:
     from stepml.local.server import LocalAws

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from stepml.local.paths import state_directory
+from stepml.state_directory import state_directory
 
 LOG_LINES_SHOWN = 20
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
-from stepml.local.paths import state_directory
+from stepml.state_directory import state_directory
 
 POLL_S = 0.05
 

@@ -10,8 +10,8 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from stepml.local.paths import state_directory
 from stepml.os_errors import located
+from stepml.state_directory import RECORD, state_directory
 
 POLL_S = 0.02
 SERVER_MODULE = "stepml.local"
@@ -89,7 +89,7 @@ def kept_in() -> Path | None:
 
 
 def _path() -> Path:
-    return state_directory() / "local.json"
+    return state_directory() / RECORD
 
 
 def _exists(pid: int) -> bool:

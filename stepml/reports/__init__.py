@@ -2,11 +2,7 @@
 
 ::
 
-    from stepml.client import Client, connect
-    from stepml.reports import RunRecord
-
-    client = Client(connect("http://127.0.0.1:4566"))
-    record = RunRecord.of_job(client, client.execution("my-run"))
+    record = RunRecord.of_directory(Path("runs/my-run"))
     print(record.status, [report.loss for report in record.epochs])
 """
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from markupsafe import Markup
 
-from stepml.client.history import PHASES
+from stepml.records.history import PHASES
 from stepml.reports.charts import Column, bars
 from stepml.reports.figures import cost
 from stepml.reports.run_record import RunRecord

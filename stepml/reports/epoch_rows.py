@@ -12,8 +12,8 @@ from msgspec.structs import asdict
 from stepml.job.parts import QUANTILES, FunctionTimes
 
 if TYPE_CHECKING:
-    from stepml.client import EpochAttempt
     from stepml.job.reports import EpochReport
+    from stepml.records.execution import EpochAttempt
 
 Row = dict[str, Any]
 _MEDIAN = QUANTILES.index(0.5)

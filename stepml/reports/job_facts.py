@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from stepml.client.json_answers import json_object
-from stepml.client.stack import DEFAULT_STACK
+from stepml.job.names import DEFAULT_STACK
 from stepml.job.spec import JobSpec
 from stepml.job.spec_base import SpecGroup, tag
+from stepml.records.json_answers import json_object
 from stepml.reports.data_facts import value_text
 from stepml.reports.figures import count
 from stepml.reports.run_record import RunRecord

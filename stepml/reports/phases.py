@@ -6,7 +6,7 @@ from datetime import datetime
 
 from markupsafe import Markup
 
-from stepml.client.execution import SUCCEEDED, EpochAttempt
+from stepml.records.execution import SUCCEEDED, EpochAttempt
 from stepml.reports.charts import Column, bars
 from stepml.reports.figures import duration
 from stepml.reports.run_record import RunRecord

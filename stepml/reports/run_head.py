@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stepml.client.failures import Failure
+from stepml.records.failures import Failure
 from stepml.reports import job_facts
 from stepml.reports.figures import LOCAL_BASIS, cost, duration, main_metric, on_its_own
 from stepml.reports.pages import time_text

@@ -7,28 +7,21 @@ without the parts that ``report.json`` has.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import Self, TypeVar
 
-from stepml.client.errors import ExecutionNotFoundError
-from stepml.client.execution import RUNNING, SUCCEEDED, EpochAttempt, ExecutionState
-from stepml.client.failures import Failure
-from stepml.client.objects import read_document
 from stepml.job.documents import encode
-from stepml.job.errors import InvalidJobError
-from stepml.job.parse import parse_job
 from stepml.job.parts import FunctionTimes
 from stepml.job.reports import DatasetFacts, EpochReport, JobReport, total_cost_usd
 from stepml.job.spec import JobSpec
-from stepml.reports.choosing import chosen_epochs, chosen_functions
+from stepml.records.documents import read_document
+from stepml.records.errors import ExecutionNotFoundError
+from stepml.records.execution import RUNNING, SUCCEEDED, EpochAttempt
+from stepml.records.failures import Failure
 from stepml.whole_files import write_whole
-
-if TYPE_CHECKING:
-    from stepml.client import Client, Execution
 
 REPORT_FILE = "report.json"
 RECORD_FILE = "run.json"
@@ -106,41 +99,6 @@ class RunRecord:
         return communication_share(self.epochs)
 
     @classmethod
-    def of_job(cls, client: Client, execution: Execution, final: JobReport | None = None) -> Self:
-        """Return the record of a job of a stack.
-
-        Parameters
-        ----------
-        final : JobReport, optional
-            Its final report, if that is known already.
-
-        Raises
-        ------
-        ExecutionNotFoundError
-            There is no such job.
-        ReportUnreadableError
-            A report is damaged, or of another version of StepML.
-        """
-        state = client.describe(execution)
-        if final is None and state.ended:
-            final = client.report(execution)
-        record = cls(
-            job_id=execution.name,
-            status=state.status,
-            started_at=state.started_at,
-            ended_at=state.ended_at,
-            job=state.job,
-            spec=final.spec if final is not None else _planned(client, state),
-            attempts=client.attempts_at(state, final),
-            final=final,
-            dataset=final.dataset if final is not None else client.dataset_facts(execution),
-            failure=client.failure_of(state),
-            environment=_environment(client, final),
-            is_local=client.connection.is_local,
-        )
-        return replace(record, functions=_functions(client, execution, record.epochs))
-
-    @classmethod
     def of_directory(cls, directory: Path) -> Self:
         """Return the record of a run whose results were downloaded to ``directory``.
 
@@ -206,34 +164,6 @@ def communication_share(reports: Iterable[EpochReport]) -> float | None:
     ]
     seconds = sum(length for _, length in known)
     return sum(share * length for share, length in known) / seconds if seconds else None
-
-
-def _planned(client: Client, state: ExecutionState) -> JobSpec | None:
-    spec = client.planned(state.execution)
-    if spec is None:
-        with suppress(InvalidJobError):
-            spec = parse_job(state.job).in_bucket(client.stack.bucket)
-    return spec
-
-
-def _functions(
-    client: Client, execution: Execution, reports: Sequence[EpochReport]
-) -> dict[int, list[FunctionTimes]]:
-    wanted = [each for each in chosen_epochs(reports) if each.quantiles and not each.functions]
-    found = client.functions_by_epoch(execution, wanted)
-    return {each.epoch: chosen_functions(found[each.epoch], each) for each in wanted}
-
-
-def _environment(client: Client, final: JobReport | None) -> dict[str, str]:
-    known: Mapping[str, str] = {} if final is None else {**final.versions, **final.kernels}
-    region = client.connection.session.region_name
-    memory = client.stack.parameters.get("ExecutorMemory", "")
-    return {
-        **known,
-        "stack": client.stack.name,
-        **({"region": region} if region and not client.connection.is_local else {}),
-        **({"memory_mb": memory} if memory else {}),
-    }
 
 
 def _read(path: Path, kind: type[T]) -> T | None:

@@ -10,11 +10,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from stepml.client.epochs import READERS
-from stepml.client.errors import ExecutionNotFoundError, ReportUnreadableError
 from stepml.job.names import MAX_STEM
 from stepml.job.parts import FunctionTimes, sum_of_traffic
 from stepml.job.reports import EpochReport, JobReport, total_cost_usd
 from stepml.local_identity import AnotherProgramError, NoAnswerError, ask
+from stepml.records.errors import ExecutionNotFoundError, ReportUnreadableError
 from stepml.reports.run_record import communication_share
 from stepml.studies.cells import Cell
 from stepml.studies.prices import server_usd

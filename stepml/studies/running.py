@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
-from stepml.client.errors import AccessError
 from stepml.job.errors import StepMLError
+from stepml.records.errors import AccessError
 from stepml.studies.baseline_cells import run_baseline
 from stepml.studies.baselines.processes import InterruptedStudy
 from stepml.studies.cells import FUNCTIONS, Cell

@@ -10,9 +10,9 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from stepml import datasets
-from stepml.client.errors import DatasetUnavailableError
 from stepml.job import data_keys, keys
 from stepml.ml.data import Scale, unpack_shard
+from stepml.records.errors import DatasetUnavailableError
 from tests.support.local_stack import LocalStack
 from tests.support.paths import ROOT
 

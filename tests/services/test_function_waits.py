@@ -9,8 +9,8 @@ import pytest
 
 from stepml.client import Stack
 from stepml.client.connection import connect_local
-from stepml.client.errors import AccessError
 from stepml.client.function_waits import LOOK_S, FunctionWait, waits_for_functions
+from stepml.records.errors import AccessError
 from tests.services.test_nested import child
 from tests.support.running_aws import RunningAws, eventually, inline_map, only, task
 

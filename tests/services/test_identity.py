@@ -16,10 +16,10 @@ import pytest
 
 from stepml.client import connect
 from stepml.client.connection import connect_local
-from stepml.client.errors import EndpointUnreachableError
 from stepml.local import daemon
 from stepml.local.record import ServerRecord
 from stepml.local_identity import AnotherProgramError, NoAnswerError, ask, use_no_configuration
+from stepml.records.errors import EndpointUnreachableError
 from tests.services.test_daemon import port
 from tests.support.running_aws import WAIT_S, RunningAws
 from tests.support.servers import redis_server

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from stepml.client.connection import connect_local
-from stepml.client.stack import DEFAULT_STACK
 from stepml.deployment.artefacts import Place
 from stepml.deployment.deploying import Deployer
+from stepml.job.names import DEFAULT_STACK
 from stepml.local_identity import ACCOUNT_ID, REGION
 
 

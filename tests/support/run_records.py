@@ -10,8 +10,6 @@ from typing import Any
 
 from msgspec import structs
 
-from stepml.client.execution import EpochAttempt, Execution
-from stepml.client.failures import Failure
 from stepml.job.parts import (
     MOST_RANKS_LISTED,
     QUANTILES,
@@ -28,6 +26,8 @@ from stepml.job.reports import (
     JobWarning,
     Preparation,
 )
+from stepml.records.execution import EpochAttempt, Execution
+from stepml.records.failures import Failure
 from stepml.reports.choosing import chosen_epochs, chosen_functions
 from stepml.reports.run_record import RunRecord
 from tests.support.moto_stack import JOB_TEXT, epoch_report, job_report

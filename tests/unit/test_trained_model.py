@@ -15,11 +15,11 @@ import scipy.sparse
 from sklearn import metrics
 
 import stepml
-from stepml.client.errors import EndpointUnreachableError
 from stepml.job import keys
 from stepml.ml.artifact import DamagedArtifactError
 from stepml.ml.data import scaled
 from stepml.model_loading import ModelNotFoundError
+from stepml.records.errors import EndpointUnreachableError
 from stepml.trained.rows import BlockSizes
 from stepml.trained_model import TrainedModel
 from tests.support.artifacts import MODELS, N_FEATURES, Example, example, write

@@ -19,9 +19,9 @@ from typer.testing import CliRunner
 
 from stepml.cli.app import app
 from stepml.client.connection import translated
-from stepml.client.errors import EndpointUnreachableError
 from stepml.job import keys
 from stepml.local.ports import port_of, reserve_port
+from stepml.records.errors import EndpointUnreachableError
 from tests.support.moto_stack import BUCKET, MotoStack
 from tests.support.paths import ROOT
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from stepml.cli.parts import epoch_parts_lines, function_lines
-from stepml.client.execution import SUCCEEDED, EpochAttempt, Execution
-from stepml.client.failures import Failure
 from stepml.job.parts import FunctionTimes, Parts, Role, Traffic
 from stepml.job.reports import EpochReport
+from stepml.records.execution import SUCCEEDED, EpochAttempt, Execution
+from stepml.records.failures import Failure
 from stepml.reports.epoch_rows import attempt_rows, csv_text, function_rows
 from tests.support.moto_stack import epoch_report
 

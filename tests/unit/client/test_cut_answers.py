@@ -10,8 +10,8 @@ from contextlib import suppress
 import pytest
 
 from stepml.client.connection import Connection, translated
-from stepml.client.errors import AccessError
 from stepml.local_identity import isolated_session
+from stepml.records.errors import AccessError
 
 BODY = b'{"events": []}'
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.0\r\n" + (

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from stepml import datasets
-from stepml.client.errors import DatasetUnavailableError
+from stepml.records.errors import DatasetUnavailableError
 
 ARCHIVE = "scikit_multiflow-0.4.1-cp37-cp37m-manylinux1_x86_64.whl"
 

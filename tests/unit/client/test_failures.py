@@ -13,7 +13,7 @@ from stepml.cli.attempts import resumed_job
 from stepml.cli.display import max_epochs
 from stepml.client.attempt_failures import epoch_child
 from stepml.client.continuations import continued_job
-from stepml.client.failures import first_failure
+from stepml.records.failures import first_failure
 
 AWS_CAUSE_LIMIT = 32_768  # characters
 BAD_ROW = "data/x.csv, line 17: column 3 is not a number: 'abc'"

@@ -6,7 +6,7 @@ import itertools
 import json
 from typing import Any
 
-from stepml.client.history import PHASES, JobHistory
+from stepml.records.history import PHASES, JobHistory
 from tests.support.paths import ROOT
 
 STATE_MACHINE = ROOT / "state_machines" / "train.asl.json"

@@ -21,15 +21,15 @@ from stepml.client import (
     connect,
     watch,
 )
-from stepml.client.errors import (
+from stepml.job import keys
+from stepml.job.errors import InvalidJobError
+from stepml.records.errors import (
     CredentialsError,
     EndpointUnreachableError,
     ReportUnreadableError,
     ServiceRefusedError,
     StackNotFoundError,
 )
-from stepml.job import keys
-from stepml.job.errors import InvalidJobError
 from tests.support.moto_stack import BUCKET, JOB_TEXT, MotoStack
 
 WAIT_S = 240.0  # more than any machine needs

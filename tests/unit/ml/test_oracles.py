@@ -22,11 +22,11 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.svm import LinearSVC
 
 from stepml import datasets
-from stepml.client.errors import DatasetUnavailableError
 from stepml.job import algorithms, models
 from stepml.job.spec_base import tag
 from stepml.ml.models import LossModel, initial_centroids
 from stepml.ml.models.base import Floats
+from stepml.records.errors import DatasetUnavailableError
 from tests.support.learning import Orchestra, averaged_gradients, job_of, model_for
 from tests.support.paths import SHARED_DATA
 

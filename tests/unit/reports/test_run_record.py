@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from stepml.client import watch
-from stepml.client.errors import ReportUnreadableError
+from stepml.client.run_records import record_of
 from stepml.job.documents import encode
+from stepml.records.errors import ReportUnreadableError
 from stepml.reports.run_record import RECORD_FILE, REPORT_FILE, RunNotFoundError, RunRecord
 from tests.support.moto_stack import JOB_TEXT, MotoStack
 from tests.support.run_records import failed_record, run_record
@@ -27,7 +28,7 @@ def test_a_directory_has_the_record_of_a_run_with_a_model(
     final = stack.put_results(name, stack.put_epochs(name, 3))
     execution = client.start(JOB_TEXT, name)
     list(watch(client, execution))
-    record = RunRecord.of_job(client, execution)
+    record = record_of(client, execution)
     assert record.epochs == final.history
     assert record.model_report == final.history[-1]
     client.download(execution, tmp_path)
@@ -44,7 +45,7 @@ def test_a_directory_has_the_record_of_a_failed_run(
     for report in reports:
         stack.start_child(f"{name}-e{report.epoch}-r0-t0", "failing", items=[])
     list(watch(client, execution))
-    record = RunRecord.of_job(client, execution)
+    record = record_of(client, execution)
     assert record.failure is not None
     assert record.failure.error == "BadRowError"
     assert record.final is None

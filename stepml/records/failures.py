@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from stepml.client.json_answers import json_object
+from stepml.records.json_answers import json_object
 
 # Nested causes: the parent's, the child's, a Lambda function's, and some for nested groups.
 MAX_DEPTH = 8

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from stepml.client import Client
-from stepml.client.errors import (
+from stepml.client.run_records import find_run
+from stepml.job.errors import StepMLError
+from stepml.records.errors import (
     AccessError,
     CredentialsError,
     EndpointUnreachableError,
@@ -17,8 +19,6 @@ from stepml.client.errors import (
     ServiceRefusedError,
     StackNotFoundError,
 )
-from stepml.job.errors import StepMLError
-from stepml.reports.finding import find_run
 
 
 @pytest.mark.parametrize(

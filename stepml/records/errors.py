@@ -12,6 +12,7 @@
     │   └── DatasetUnavailableError   a data set cannot be fetched or made now
     ├── ExecutionNotFoundError      no execution has this name
     ├── RunNameTakenError           another execution has this name
+    ├── RunFailedError              the job ended without a model
     ├── RetryRefusedError           the job cannot be retried like this
     └── ReportUnreadableError       a report is damaged, or of another version
 """
@@ -19,6 +20,7 @@
 from __future__ import annotations
 
 from stepml.job.errors import StepMLError
+from stepml.records.failures import Failure
 
 
 class AccessError(StepMLError):
@@ -65,6 +67,23 @@ class ExecutionNotFoundError(StepMLError, LookupError):
 
 class RunNameTakenError(StepMLError):
     """Another execution has this name; AWS reserves a name for 90 days."""
+
+
+class RunFailedError(StepMLError):
+    """A job ended without a model: it failed, ran out of time or was stopped.
+
+    Attributes
+    ----------
+    name : str
+        The job's id.
+    failure : Failure
+        Its error, with rank, epoch and log group as far as they are known.
+    """
+
+    def __init__(self, name: str, failure: Failure) -> None:
+        self.name = name
+        self.failure = failure
+        super().__init__(f"{name}: {failure}")
 
 
 class RetryRefusedError(StepMLError):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from stepml.client.failures import Failure, first_failure
+from stepml.records.failures import Failure, first_failure
 
 Event = Mapping[str, Any]
 

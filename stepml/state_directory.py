@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+RECORD = "local.json"  # of the local AWS that was started last
+
 
 def state_directory() -> Path:
     """Return ``$STEPML_STATE_DIR``, or the directory of the XDG specification."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from stepml.client.failures import Failure, first_failure
 from stepml.job.reports import EpochReport
+from stepml.records.failures import Failure, first_failure
 
 SUCCEEDED = "SUCCEEDED"
 RUNNING = frozenset({"RUNNING", "PENDING_REDRIVE"})

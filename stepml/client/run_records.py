@@ -1,0 +1,141 @@
+"""Reads the records of runs from the stack, and finds runs by their names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stepml.job.errors import InvalidJobError
+from stepml.job.names import LATEST
+from stepml.job.parse import parse_job
+from stepml.job.parts import FunctionTimes
+from stepml.job.reports import EpochReport, JobReport
+from stepml.job.spec import JobSpec
+from stepml.records.errors import AccessError, ExecutionNotFoundError
+from stepml.records.execution import Execution, ExecutionState
+from stepml.reports.choosing import chosen_epochs, chosen_functions
+from stepml.reports.run_record import RunNotFoundError, RunRecord
+
+if TYPE_CHECKING:
+    from stepml.client.client import Client
+
+
+def record_of(client: Client, execution: Execution, final: JobReport | None = None) -> RunRecord:
+    """Return the record of a job of a stack.
+
+    Parameters
+    ----------
+    client : Client
+    execution : Execution
+    final : JobReport, optional
+        Its final report, if that is known already.
+
+    Raises
+    ------
+    ExecutionNotFoundError
+        There is no such job.
+    ReportUnreadableError
+        A report is damaged, or of another version of StepML.
+    """
+    state = client.describe(execution)
+    if final is None and state.ended:
+        final = client.report(execution)
+    record = RunRecord(
+        job_id=execution.name,
+        status=state.status,
+        started_at=state.started_at,
+        ended_at=state.ended_at,
+        job=state.job,
+        spec=final.spec if final is not None else _planned(client, state),
+        attempts=client.attempts_at(state, final),
+        final=final,
+        dataset=final.dataset if final is not None else client.dataset_facts(execution),
+        failure=client.failure_of(state),
+        environment=_environment(client, final),
+        is_local=client.connection.is_local,
+    )
+    return replace(record, functions=_functions(client, execution, record.epochs))
+
+
+def find_run(place: str, client: Callable[[], Client], results: Path = Path("runs")) -> RunRecord:
+    """Return a run by the directory of its results, its name, its ARN, or ``latest``.
+
+    Parameters
+    ----------
+    place : str
+    client : callable
+        Makes the client of the stack; only called for what is not here.
+    results : Path
+        The directory with the results of runs. A run with a model there is not looked up in the
+        stack; one without may have gone on.
+
+    Raises
+    ------
+    RunNotFoundError
+        The directory has no results of a run.
+    ExecutionNotFoundError
+        The stack has no such run.
+    AccessError
+        It is not here, and the stack cannot be used.
+    """
+    if _is_directory(Path(place)):
+        return RunRecord.of_directory(Path(place))
+    here = None if place == LATEST else _downloaded(results / place)
+    if here is not None and here.final is not None:
+        return here
+    try:
+        found = client()
+        return record_of(found, found.execution(place))
+    except (AccessError, ExecutionNotFoundError) as error:
+        if here is not None:
+            return here
+        error.args = (f"there is no directory {place!r}, and {error}",)
+        raise
+
+
+def _is_directory(path: Path) -> bool:
+    """Return whether there is such a directory; a name may be longer than those of files."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def _downloaded(directory: Path) -> RunRecord | None:
+    if not _is_directory(directory):
+        return None
+    try:
+        return RunRecord.of_directory(directory)
+    except RunNotFoundError:
+        return None
+
+
+def _planned(client: Client, state: ExecutionState) -> JobSpec | None:
+    spec = client.planned(state.execution)
+    if spec is None:
+        with suppress(InvalidJobError):
+            spec = parse_job(state.job).in_bucket(client.stack.bucket)
+    return spec
+
+
+def _functions(
+    client: Client, execution: Execution, reports: Sequence[EpochReport]
+) -> dict[int, list[FunctionTimes]]:
+    wanted = [each for each in chosen_epochs(reports) if each.quantiles and not each.functions]
+    found = client.functions_by_epoch(execution, wanted)
+    return {each.epoch: chosen_functions(found[each.epoch], each) for each in wanted}
+
+
+def _environment(client: Client, final: JobReport | None) -> dict[str, str]:
+    known: Mapping[str, str] = {} if final is None else {**final.versions, **final.kernels}
+    region = client.connection.session.region_name
+    memory = client.stack.parameters.get("ExecutorMemory", "")
+    return {
+        **known,
+        "stack": client.stack.name,
+        **({"region": region} if region and not client.connection.is_local else {}),
+        **({"memory_mb": memory} if memory else {}),
+    }
