@@ -30,10 +30,12 @@ def run(task: Task) -> Outcome:
     if task.kind == SCIKIT_LEARN:
         require_scikit_learn()
         asked = msgspec.structs.replace(asked, workers=1)
-    connection = connect(task.endpoint_url, task.region or None, task.profile or None)
-    rows = read_rows(
-        asked, lambda bucket: BucketObjects(connection, bucket), task.bucket, asked.workers
-    )
+
+    def open_bucket(bucket: str) -> BucketObjects:
+        connection = connect(task.endpoint_url, task.region or None, task.profile or None)
+        return BucketObjects(connection, bucket)
+
+    rows = read_rows(asked, open_bucket, task.bucket, asked.workers)
     ready = prepare(asked, rows)
     if task.kind == SCIKIT_LEARN:
         return _fitted(ready, began)

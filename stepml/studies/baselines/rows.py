@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from multiprocessing import get_context
 
@@ -76,6 +76,14 @@ class Rows:
 def read_rows(asked: JobSpec, open_bucket: OpenBucket, own_bucket: str, processes: int) -> Rows:
     """Read and partition the data of a job, with some processes.
 
+    Parameters
+    ----------
+    asked : JobSpec
+    open_bucket : callable
+        Opens a bucket; each process opens its own, as two must not share a connection.
+    own_bucket : str
+    processes : int
+
     Raises
     ------
     InvalidDataError, InvalidJobError
@@ -87,7 +95,8 @@ def read_rows(asked: JobSpec, open_bucket: OpenBucket, own_bucket: str, processe
     spec = with_format(asked, name)
     plan = plan_data(source, path, spec.data, own_bucket, has_classes=spec.model.has_classes)
     spec = with_index_base(spec, plan.layout.zero_based)
-    results, pieces = _parsed(_Parser(source, plan, spec.data.seed), processes)
+    parser = _Parser(source, plan, spec.data.seed)
+    results, pieces = _parsed(parser, lambda: open_bucket(bucket), processes)
     manifest = merge(
         plan.digest,
         plan.layout,
@@ -121,12 +130,14 @@ class _Parser:
         return result, pieces.objects
 
 
-def _parsed(parser: _Parser, processes: int) -> tuple[list[RangeResult], MemoryObjects]:
+def _parsed(
+    parser: _Parser, open_source: Callable[[], ObjectCatalogue], processes: int
+) -> tuple[list[RangeResult], MemoryObjects]:
     numbers = range(len(parser.plan.tasks))
     if processes == 1 or len(numbers) == 1:
         parsed = list(map(parser, numbers))
     else:
-        with get_context("fork").Pool(processes, _adopt, [parser]) as pool:
+        with get_context("fork").Pool(processes, _adopt, [parser, open_source]) as pool:
             parsed = pool.map(_parse, numbers, chunksize=1)
     objects = {key: data for _, more in parsed for key, data in more.items()}
     return [result for result, _ in parsed], MemoryObjects(objects)
@@ -135,8 +146,9 @@ def _parsed(parser: _Parser, processes: int) -> tuple[list[RangeResult], MemoryO
 _parser: list[_Parser] = []  # of this process of a pool
 
 
-def _adopt(parser: _Parser) -> None:
-    _parser[:] = [parser]
+def _adopt(parser: _Parser, open_source: Callable[[], ObjectCatalogue]) -> None:
+    # The forked process would share the sockets of its parent, and mix up the answers.
+    _parser[:] = [replace(parser, source=open_source())]
 
 
 def _parse(number: int) -> tuple[RangeResult, dict[str, bytes]]:

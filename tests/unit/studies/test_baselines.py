@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -104,6 +105,28 @@ def test_a_vm_trains_the_bits_of_the_job(settings: dict[str, Any]) -> None:
             report.decision == "converged",
             report.decision != "continue",
         )
+
+
+class OfOneProcess(Bucket):
+    """A bucket whose connection only the process that opened it may use."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job)
+        self._pid = os.getpid()
+
+    def load_range(self, key: str, start: int, stop: int) -> bytes:
+        assert os.getpid() == self._pid
+        return super().load_range(key, start, stop)
+
+
+def test_processes_read_the_rows_of_one_each_over_a_connection_of_its_own() -> None:
+    job = job_with({"data": {"ranges": 4}})
+    alone, together = (
+        read_rows(spec_of(job), lambda _: OfOneProcess(job), "stack-bucket", processes)
+        for processes in (1, 2)
+    )
+    assert len(together.manifest.pieces) == 4
+    assert together.pieces.objects == alone.pieces.objects
 
 
 def test_a_rank_that_fails_ends_the_others() -> None:
