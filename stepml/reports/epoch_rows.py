@@ -60,11 +60,12 @@ def _attempt_row(attempt: EpochAttempt) -> Row:
         "started_at": attempt.started_at.isoformat(),
         "ended_at": attempt.ended_at.isoformat() if attempt.ended_at else "",
         "error": failure.with_rank if failure else "",
-        **({"seconds": attempt.seconds} if report is None else _report_row(report)),
+        **({"seconds": attempt.seconds} if report is None else report_row(report)),
     }
 
 
-def _report_row(report: EpochReport) -> Row:
+def report_row(report: EpochReport) -> Row:
+    """Return the figures of an epoch."""
     return {
         "seconds": report.seconds,
         "active_seconds": report.active_seconds,

@@ -1,0 +1,166 @@
+"""One fit: rows are stored, a job trains on them, and its model comes back."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any
+
+from stepml.client.connection import is_throttled
+from stepml.client.objects import find_object
+from stepml.client.row_uploads import UPLOADS, send_rows
+from stepml.client.stored import delete_stored
+from stepml.estimators.stored_rows import STORED_ROWS
+from stepml.job import errors, keys
+from stepml.ml.artifact import Artifact
+from stepml.records.errors import AccessError, RunFailedError
+from stepml.reports.epoch_rows import report_row
+from stepml.trained_model import TrainedModel
+
+if TYPE_CHECKING:
+    from stepml.client import Client, Run
+    from stepml.client.packed_rows import PackedRows
+    from stepml.job.reports import JobReport
+
+_FIRST_PAUSE = 0.1  # of the usual one between two looks
+_SLOWER = 1.3
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """The result of a job.
+
+    Attributes
+    ----------
+    run : Run
+    model : TrainedModel
+    history : list of dict
+        A row for each epoch: loss, metrics, seconds, cost.
+    """
+
+    run: Run
+    model: TrainedModel
+    history: list[dict[str, Any]]
+
+
+class FitRefusedError(RunFailedError, ValueError):
+    """A job ended without a model, because the data or the parameters do not suit."""
+
+
+def fitted(
+    client: Client, rows: PackedRows, job: Mapping[str, Any], stem: str, *, keep: bool
+) -> Fit:
+    """Train a job on rows.
+
+    Parameters
+    ----------
+    client : Client
+    rows : PackedRows
+    job : mapping
+        Without the place of the data.
+    stem : str
+        The beginning of the run's name.
+    keep : bool
+        Whether rows and results stay in the bucket.
+
+    Raises
+    ------
+    InvalidJobError
+        A parameter is wrong; nothing has started.
+    FitRefusedError
+        The job ended with an error about data or parameters.
+    RunFailedError
+        It ended with another error.
+    AccessError
+        A service cannot be reached or refuses.
+    """
+    if keep:
+        uri = send_rows(client.connection, client.stack, rows, f"{UPLOADS}{rows.digest}/").uri
+        return _trained(client, _with_uri(job, uri), stem)[0]
+    with STORED_ROWS.holding(client.connection, client.stack, rows) as held:
+        with _deleting(client, name := _new_name(stem)):
+            fit, report = _trained(client, _with_uri(job, held.uri(rows)), name)
+        held.copies.add(report.dataset.digest)
+    return fit
+
+
+def _new_name(stem: str) -> str:
+    return f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}-{token_hex(4)}"
+
+
+def _with_uri(job: Mapping[str, Any], uri: str) -> dict[str, Any]:
+    return {**job, "data": {"uri": uri, **job["data"]}}
+
+
+def _trained(client: Client, job: Mapping[str, Any], name: str) -> tuple[Fit, JobReport]:
+    run = client.run(job, name)
+    with _stopping(run):
+        _wait(run, client.connection.poll_s)
+    report = run.result
+    if report is None:
+        raise _failed(run)
+    history = [{"epoch": each.epoch, **report_row(each)} for each in report.history]
+    return Fit(run, _model(client, run.name), history), report
+
+
+@contextmanager
+def _stopping(run: Run) -> Iterator[None]:
+    """Stop the job if the block is interrupted."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        run.stop("by an interrupted fit")
+        raise
+
+
+def _wait(run: Run, usual_s: float) -> None:
+    """Wait until a job has ended; look often at the beginning, as a small one is soon over."""
+    pause_s = _FIRST_PAUSE * usual_s
+    while True:
+        try:
+            if run.state.ended:
+                return
+        except AccessError as error:
+            if not is_throttled(error):
+                raise
+        time.sleep(pause_s)
+        pause_s = min(_SLOWER * pause_s, usual_s)
+
+
+def _failed(run: Run) -> RunFailedError:
+    failure = run.failure
+    assert failure is not None
+    kind = getattr(errors, failure.error, None)
+    is_refusal = isinstance(kind, type) and issubclass(
+        kind, errors.InvalidJobError | errors.InvalidDataError
+    )
+    return (FitRefusedError if is_refusal else RunFailedError)(run.name, failure)
+
+
+def _model(client: Client, name: str) -> TrainedModel:
+    """Return the model of a job that has succeeded."""
+    files = []
+    for key in (keys.model(name), keys.model_card(name)):
+        found = find_object(client.connection, client.stack.bucket, key)
+        assert found is not None, key
+        files.append(found["Body"].read())
+    return TrainedModel(Artifact.unpack(*files))
+
+
+@contextmanager
+def _deleting(client: Client, name: str) -> Iterator[None]:
+    """Delete a job's objects after the block; a person may lack the permission."""
+    try:
+        yield
+    finally:
+        place = keys.job_prefix(name)
+        try:
+            delete_stored(client.connection, client.stack.bucket, place)
+        except AccessError as error:
+            warnings.warn(
+                f"s3://{client.stack.bucket}/{place} could not be deleted: {error}", stacklevel=2
+            )

@@ -1,0 +1,107 @@
+"""The parameters of an estimator → the fields of its job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from stepml.job.algorithms import ALGORITHMS
+from stepml.job.errors import InvalidJobError
+from stepml.job.spec_base import SpecGroup, listed, tag
+
+Group = str | Mapping[str, Any] | SpecGroup
+"""A model or an algorithm: its name, its fields, or one of StepML's types."""
+
+Fields = dict[str, Any]
+
+OWN_FIELDS = ("uri", "format", "label", "has_label", "weight")
+"""Fields of ``data`` that belong to the rows given to ``fit``."""
+
+
+def given(**fields: Any) -> Fields:
+    """Return the fields that are not None."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def name_of(group: Group | None) -> str:
+    """Return the name of a model or an algorithm; empty if none is given."""
+    if isinstance(group, SpecGroup):
+        return tag(group)
+    return str(group.get("name", "")) if isinstance(group, Mapping) else group or ""
+
+
+def group(chosen: Group | None, fields: Mapping[str, Any], what: str) -> Fields | None:
+    """Return a group of a job with the parameters that are not None.
+
+    Parameters
+    ----------
+    chosen : str, mapping or SpecGroup, optional
+    fields : mapping
+        Parameters by the names of their fields.
+    what : {"model", "algorithm"}
+
+    Raises
+    ------
+    InvalidJobError
+        A field is given twice, or without a group.
+    """
+    found = given(**fields)
+    if chosen is None:
+        if found:
+            raise InvalidJobError(
+                f"{', '.join(found)}: depends on the {what}, which is chosen later; expected "
+                f"{what} {listed(tuple(ALGORITHMS))}, got None"
+            )
+        return None
+    own = {"name": chosen} if isinstance(chosen, str) else plain(chosen)
+    return merged(own, found, what)
+
+
+def plain(group: Mapping[str, Any] | SpecGroup) -> Fields:
+    """Return a group as a new mapping; null fields of StepML's types are left out."""
+    return given(**msgspec.to_builtins(group)) if isinstance(group, SpecGroup) else dict(group)
+
+
+def merged(fields: Mapping[str, Any], more: Mapping[str, Any], where: str = "") -> Fields:
+    """Return the fields of two mappings, group by group.
+
+    Raises
+    ------
+    InvalidJobError
+        A field has two values.
+    """
+    result = dict(fields)
+    for name, value in more.items():
+        path = f"{where}.{name}" if where else name
+        own = result.get(name)
+        if isinstance(own, Mapping) and isinstance(value, Mapping):
+            result[name] = merged(own, value, path)
+        elif own is not None and own != value:
+            raise InvalidJobError(
+                f"{path}: is given twice, as {own!r} and as {value!r}; leave one of them out"
+            )
+        else:
+            result[name] = value
+    return result
+
+
+def rest_of_job(job: Mapping[str, Any] | None) -> Fields:
+    """Return the fields of the parameter ``job``.
+
+    Raises
+    ------
+    InvalidJobError
+        It names the data, which are those given to ``fit``.
+    """
+    fields = dict(job or {})
+    data = fields.get("data")
+    data = data if isinstance(data, Mapping) else {}
+    named = [name for name in OWN_FIELDS if name in data]
+    if named:
+        raise InvalidJobError(
+            f"job: data.{named[0]} comes from the rows given to fit; leave it out, got "
+            f"{data[named[0]]!r}"
+        )
+    return fields
