@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stepml.cli.errors import LOOKING_EXIT_CODES, BadInputError, require_packages
+from stepml.cli.errors import LOOKING_EXIT_CODES, BadInputError
 from stepml.cli.model_files import whole_file
 from stepml.cli.options import (
     RESULTS,
@@ -24,6 +24,7 @@ from stepml.cli.options import (
     known_runs,
 )
 from stepml.cli.output import Output
+from stepml.job.installing import require_packages
 from stepml.job.names import DEFAULT_STACK
 
 if TYPE_CHECKING:

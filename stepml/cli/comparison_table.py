@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from stepml.cli.aligned import GAP, aligned
 from stepml.cli.folding import folded
+from stepml.reports.aligned import GAP, aligned
 from stepml.reports.comparison import ABSENT, Comparison
-from stepml.reports.courses import AXES, at_efforts, course
+from stepml.reports.courses import at_efforts, axis_named, course
 from stepml.reports.figures import cost, on_its_own
 from stepml.reports.letters import run_letters
 
@@ -30,7 +30,7 @@ def comparison_lines(comparison: Comparison, by: str, width: int) -> Iterator[Li
         yield f"{letter}  {run.job_id}", "bold"
     for note in comparison.notes:
         yield from ((line, "yellow") for line in folded(f"note: {note}", width))
-    axis = next(each for each in AXES if each.name == by)
+    axis = axis_named(by)
     sections = {
         "jobs": _rows(comparison.differences),
         "results": _rows(comparison.results),

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stepml.cli.consent import can_ask, is_confirmed
-from stepml.cli.errors import BadInputError, require_packages
+from stepml.cli.errors import BadInputError
 from stepml.cli.progress import lines
 from stepml.job.channels import PARAMETER_SERVER
+from stepml.job.installing import require_packages
 from stepml.records.errors import AccessError
 
 if TYPE_CHECKING:

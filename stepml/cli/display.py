@@ -5,15 +5,16 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Self
 
 from stepml.cli.data_lines import data_lines
 from stepml.cli.event_lines import EventLines
 from stepml.cli.figures import cost, count, finished, main_metric, shortened, shown
 from stepml.cli.output import Output
 from stepml.client import Execution, Failure, Snapshot
+from stepml.client.function_waits import wait_text
 from stepml.job.reports import EpochReport
-from stepml.records.json_answers import json_object
+from stepml.reports.epoch_limits import most_epochs
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -22,7 +23,6 @@ LINE_COLUMNS = 80
 INDENT = " " * 7  # as wide as the number of an epoch
 AFTER_TRAINING = "Finalise"
 MAX_NAMED_RANKS = 3
-MAX_NAMED_JOBS = 2
 
 
 def display_for(output: Output, execution: Execution) -> Display | EventLines:
@@ -71,7 +71,7 @@ class Display:
     def _show_wait(self, snapshot: Snapshot) -> None:
         is_waiting = snapshot.waits_beside is not None
         if is_waiting and not self._is_waiting:
-            self._output.line(wait_line(snapshot.waits_beside or ()))
+            self._output.line(wait_text(snapshot.waits_beside or ()))
         elif self._is_waiting and not is_waiting and not snapshot.state.ended:
             self._output.line("no longer waiting for functions")
         self._is_waiting = is_waiting
@@ -133,7 +133,7 @@ class LiveDisplay(Display):
     def _show_phase(self, snapshot: Snapshot) -> None:
         phase = snapshot.phase
         if phase.has_epochs:
-            done, total = len(snapshot.epochs), _most_epochs(snapshot)
+            done, total = len(snapshot.epochs), most_epochs(snapshot.state.job, snapshot.dataset)
             count = f"epoch {done}/{total}" if total else f"epoch {done}"
             description = str(phase)
         else:
@@ -141,22 +141,6 @@ class LiveDisplay(Display):
         self._bar.update(
             self._task, description=description, completed=done, total=total, count=count
         )
-
-
-def wait_line(others: Sequence[str]) -> str:
-    """Return a line on the wait for functions beside ``others``, the other running jobs."""
-    if not others:
-        return "waiting for functions: all that the account may run are in use"
-    more = ", …" if len(others) > MAX_NAMED_JOBS else ""
-    noun, verb = ("job", "runs") if len(others) == 1 else ("jobs", "run")
-    return f"waiting for functions: {noun} {', '.join(others[:MAX_NAMED_JOBS])}{more} {verb}"
-
-
-def _most_epochs(snapshot: Snapshot) -> int | None:
-    given = max_epochs(snapshot.state.job)
-    if given is None and snapshot.dataset is not None:
-        return cast("int | None", snapshot.dataset.choices.get("stop.max_epochs"))
-    return given
 
 
 def header(report: EpochReport) -> str:
@@ -217,16 +201,6 @@ def below_row(text: str, lines: int) -> list[str]:
         max_lines=lines,
         placeholder=" …",
     )
-
-
-def max_epochs(job: str) -> int | None:
-    """Return the maximum number of epochs that a job gives, or None."""
-    spec = json_object(job)
-    stop = spec.get("stop", {})
-    if not spec or not isinstance(stop, dict):
-        return None
-    value = stop.get("max_epochs")
-    return value if isinstance(value, int) else None
 
 
 def _bar(output: Output) -> Progress:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 
 from stepml.cli import INTERRUPTED as INTERRUPTED
 from stepml.job.errors import InvalidDataError, InvalidJobError, StepMLError
-from stepml.job.installing import install_command
 from stepml.records.errors import (
     AccessError,
     ExecutionNotFoundError,
@@ -86,18 +84,6 @@ def local_aws_errors() -> Iterator[None]:
         raise BadInputError(f"--keep: {error}") from error
     except LocalAwsError as error:
         raise LocalAwsFailedError(str(error)) from error
-
-
-def require_packages(
-    packages: Sequence[str], product: str, extra: str, error: type[StepMLError]
-) -> None:
-    """Raise ``error`` unless the packages of an extra, which ``product`` needs, are installed."""
-    missing = [package for package in packages if find_spec(package) is None]
-    if missing:
-        raise error(
-            f"{product} is not installed (no {', '.join(missing)}); "
-            f"install it with: {install_command(extra)}"
-        )
 
 
 def exit_code(error: StepMLError) -> int:

@@ -12,6 +12,7 @@ from stepml.reports.figures import count as count
 from stepml.reports.figures import duration as duration
 from stepml.reports.figures import main_metric as main_metric
 from stepml.reports.figures import on_its_own as on_its_own
+from stepml.reports.figures import shortened as shortened
 from stepml.reports.figures import shown as shown
 from stepml.reports.figures import size as size
 
@@ -45,16 +46,3 @@ def class_lines(per_class: Sequence[ClassQuality]) -> list[str]:
 def finished(decision: str) -> str:
     """Return the decision of a report in words: a person has stopped nothing."""
     return "finished" if decision == "stopped" else decision
-
-
-def shortened(text: str, columns: int) -> str:
-    """Return ``text``, cut off after ``columns`` characters."""
-    return text if len(text) <= columns else f"{text[: columns - 1].rstrip()}…"
-
-
-def shortened_inside(text: str, columns: int) -> str:
-    """Return ``text``, without its middle if it is too long: names of files differ at the end."""
-    if len(text) <= columns:
-        return text
-    before = (columns - 1) // 2
-    return f"{text[:before]}…{text[len(text) - (columns - 1 - before) :]}"

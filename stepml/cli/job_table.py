@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from stepml.cli.aligned import GAP, aligned
 from stepml.cli.figures import cost, duration, main_metric, shortened, shown
 from stepml.job.spec_base import tag
 from stepml.records.execution import RUNNING, SUCCEEDED
+from stepml.reports.aligned import GAP, aligned
 
 if TYPE_CHECKING:
     from stepml.client.listing import JobSummary

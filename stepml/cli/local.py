@@ -18,10 +18,10 @@ from stepml.cli.errors import (
     LocalAwsFailedError,
     local_aws_errors,
     require_linux,
-    require_packages,
 )
 from stepml.cli.options import AsJson
 from stepml.cli.output import Output
+from stepml.job.installing import require_packages
 from stepml.job.names import DEFAULT_STACK
 from stepml.local_identity import ACCOUNT_ID, REGION
 

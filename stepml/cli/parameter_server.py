@@ -16,11 +16,11 @@ from stepml.cli.errors import (
     BadInputError,
     LocalAwsFailedError,
     local_aws_errors,
-    require_packages,
 )
 from stepml.cli.options import AsJson, Local, local_flag
 from stepml.cli.output import Output
 from stepml.job.channels import CHANNELS, PARAMETER_SERVER
+from stepml.job.installing import require_packages
 from stepml.records.errors import AccessError
 
 PACKAGES = ("thrift", "prometheus_client")  # of the extra `server`

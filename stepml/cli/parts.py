@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from stepml.cli.aligned import aligned
 from stepml.cli.display import LINE_COLUMNS
 from stepml.cli.figures import cost, size
 from stepml.cli.folding import folded
 from stepml.job.parts import FunctionTimes, Parts
+from stepml.reports.aligned import aligned
 from stepml.reports.epoch_rows import median_parts
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
 
 from stepml.client.connection import Connection, translated
@@ -14,6 +14,7 @@ from stepml.records.errors import ServiceRefusedError
 
 LOOK_S = 10.0  # without progress until the first look, and between two looks
 LEVELS = 3  # of executions: the job, its epoch, groups of ranks
+MAX_NAMED_JOBS = 2
 MOST_CHILDREN = 3  # that are looked at; groups of ranks wait alike
 # Lambda has no function for a Task, or a rank has returned its function as its peers have none.
 _NO_FUNCTION = frozenset({"Lambda.TooManyRequestsException", "WaitTimeoutError"})
@@ -104,3 +105,12 @@ def _lacks_function(event: Event) -> bool:
     # A failed Task that nothing follows is about to be retried.
     is_failed = event["type"] == "TaskFailed"
     return is_failed and event.get("taskFailedEventDetails", {}).get("error") in _NO_FUNCTION
+
+
+def wait_text(others: Sequence[str]) -> str:
+    """Return a sentence on the wait for functions beside ``others``, the other running jobs."""
+    if not others:
+        return "waiting for functions: all that the account may run are in use"
+    more = ", …" if len(others) > MAX_NAMED_JOBS else ""
+    noun, verb = ("job", "runs") if len(others) == 1 else ("jobs", "run")
+    return f"waiting for functions: {noun} {', '.join(others[:MAX_NAMED_JOBS])}{more} {verb}"

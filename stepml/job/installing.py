@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+from stepml.job.errors import StepMLError
 
 PACKAGE = "stepml"
 # Of extras whose libraries for Linux on PyPI bring gigabytes for other processors along.
@@ -34,6 +37,18 @@ def install_command(extra: str) -> str:
     if checkout := _checkout(found):
         return f"{install} -e {shlex.quote(f'{checkout}[{extra}]')}"
     return f"{install} {shlex.join(_libraries(found, extra))}"
+
+
+def require_packages(
+    packages: Sequence[str], product: str, extra: str, error: type[StepMLError]
+) -> None:
+    """Raise ``error`` unless the packages of an extra, which ``product`` needs, are installed."""
+    missing = [package for package in packages if find_spec(package) is None]
+    if missing:
+        raise error(
+            f"{product} is not installed (no {', '.join(missing)}); "
+            f"install it with: {install_command(extra)}"
+        )
 
 
 def _checkout(found: Distribution) -> str | None:

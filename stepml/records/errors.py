@@ -14,7 +14,8 @@
     ├── RunNameTakenError           another execution has this name
     ├── RunFailedError              the job ended without a model
     ├── RetryRefusedError           the job cannot be retried like this
-    └── ReportUnreadableError       a report is damaged, or of another version
+    ├── ReportUnreadableError       a report is damaged, or of another version
+    └── LibraryMissingError         a library of an extra is not installed
 """
 
 from __future__ import annotations
@@ -92,3 +93,7 @@ class RetryRefusedError(StepMLError):
 
 class ReportUnreadableError(StepMLError):
     """A report is damaged, or was written by another version of StepML."""
+
+
+class LibraryMissingError(StepMLError, ImportError):
+    """A library of an extra is not installed; the message has the command that installs it."""

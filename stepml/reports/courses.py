@@ -27,6 +27,14 @@ DOLLAR = Axis("dollar", "US dollars", lambda report: report.total_cost_usd)
 AXES = (EPOCH, SECOND, DOLLAR)
 
 
+def axis_named(name: str) -> Axis:
+    """Return the axis ``epoch``, ``second`` or ``dollar``; raise `ValueError` for other names."""
+    found = {axis.name: axis for axis in AXES}
+    if name not in found:
+        raise ValueError(f"by: expected one of {', '.join(found)}, got {name!r}")
+    return found[name]
+
+
 def value_of(report: EpochReport, measure: str) -> float | None:
     """Return the loss or a metric of an epoch; None if it has no such metric."""
     return report.loss if measure == LOSS else report.metrics.get(measure)

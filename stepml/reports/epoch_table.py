@@ -11,12 +11,13 @@ from stepml.reports.run_record import RunRecord
 
 MOST_ROWS = 200
 MOST_FAILED_ROWS = 100
+NOTE = "note"  # the column of text
 
 
 def epoch_values(record: RunRecord) -> dict[str, Any]:
     """Return the values of the template for epochs and attempts."""
     reports, failed = record.epochs, record.failed_attempts
-    columns = _columns(reports)
+    columns = epoch_columns(reports)
     return {
         "epochs": [[cell(each) for cell in columns.values()] for each in _ends(reports)],
         "epochs_header": list(columns),
@@ -48,7 +49,7 @@ def _epochs_title(reports: Sequence[EpochReport]) -> str:
     return f"{len(reports)} epochs, without {left_out} in the middle; history.jsonl has them"
 
 
-def _columns(reports: Sequence[EpochReport]) -> dict[str, Callable[[EpochReport], str]]:
+def epoch_columns(reports: Sequence[EpochReport]) -> dict[str, Callable[[EpochReport], str]]:
     """Return the columns of the table of epochs: header and cell; some runs lack some of them."""
     metric = next((main_metric(each)[0] for each in reports), "")
     columns: dict[str, Callable[[EpochReport], str]] = {
@@ -61,7 +62,7 @@ def _columns(reports: Sequence[EpochReport]) -> dict[str, Callable[[EpochReport]
     columns["seconds"] = lambda each: f"{each.seconds:.2f}"
     if any(each.communication_share is not None for each in reports):
         columns["communication"] = lambda each: f"{each.communication_share or 0.0:.0%}"
-    return {**columns, "$": lambda each: cost(each.cost_usd), "note": _notes}
+    return {**columns, "$": lambda each: cost(each.cost_usd), NOTE: _notes}
 
 
 def _notes(report: EpochReport) -> str:

@@ -67,3 +67,16 @@ def duration(seconds: float) -> str:
     if seconds < 600:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def shortened(text: str, columns: int) -> str:
+    """Return ``text``, cut off after ``columns`` characters."""
+    return text if len(text) <= columns else f"{text[: columns - 1].rstrip()}…"
+
+
+def shortened_inside(text: str, columns: int) -> str:
+    """Return ``text``, without its middle if it is too long: names of files differ at the end."""
+    if len(text) <= columns:
+        return text
+    before = (columns - 1) // 2
+    return f"{text[:before]}…{text[len(text) - (columns - 1 - before) :]}"

@@ -26,7 +26,7 @@ def learning_curves(reports: Sequence[EpochReport], rows: str = "validation") ->
         training = _points(reports, lambda each: each.training_loss)
         loss.append(Series("training", training, is_dashed=True))
     charts = [line_chart("Loss", loss, "epoch")]
-    for title, names in _groups(reports):
+    for title, names in metric_groups(reports):
         lines = [Series(name, metric_points(reports, name)) for name in names]
         charts.append(line_chart(f"{title}, {rows} rows", lines, "epoch"))
     return [chart for chart in charts if chart]
@@ -56,7 +56,7 @@ def _points(
     return [(float(each.epoch), value(each)) for each in reports]
 
 
-def _groups(reports: Sequence[EpochReport]) -> Iterator[tuple[str, list[str]]]:
+def metric_groups(reports: Sequence[EpochReport]) -> Iterator[tuple[str, list[str]]]:
     """Yield the title and the metrics of each chart: shares together, others alone."""
     names = list(dict.fromkeys(name for each in reports for name in each.metrics))[:MOST_METRICS]
     shares = [name for name in names if _is_share(reports, name)]

@@ -16,11 +16,14 @@ _TIME = "%d %b %Y %H:%M UTC"
 
 def page(template: str, **values: object) -> str:
     """Return the page that ``template`` makes of ``values``."""
-    return (
-        _environment()
-        .get_template(template)
-        .render(values, version=version("stepml"), made_at=time_text(datetime.now(UTC)))
+    return rendered(
+        template, **values, version=version("stepml"), made_at=time_text(datetime.now(UTC))
     )
+
+
+def rendered(template: str, **values: object) -> str:
+    """Return the text that ``template`` makes of ``values``."""
+    return _environment().get_template(template).render(values)
 
 
 def time_text(time: datetime) -> str:

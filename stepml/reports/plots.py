@@ -14,7 +14,8 @@ from stepml.reports.scales import scale_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+
+    from stepml.reports.self_showing import Plot
 
 WIDTH, HEIGHT = 12.0, 3.8  # inches, beside the names of runs
 NAMES_A_LINE, LINE_HEIGHT = 2, 0.24
@@ -37,16 +38,16 @@ def curves_picture(comparison: Comparison, format: str = "png") -> bytes:  # noq
     return picture.getvalue()
 
 
-def curves_figure(comparison: Comparison) -> Figure:
+def curves_figure(comparison: Comparison) -> Plot:
     """Return a figure of the runs' measure, with a panel for each axis.
 
     No window is opened, and no state of ``matplotlib.pyplot`` changes. As in charts of pages, a few
     values that are much larger than the others make the scale logarithmic.
     """
-    from matplotlib.figure import Figure
+    from stepml.reports.self_showing import Plot
 
     lines = ceil(len(comparison.runs) / NAMES_A_LINE)
-    figure = Figure(figsize=(WIDTH, HEIGHT + LINE_HEIGHT * lines), layout="constrained")
+    figure = Plot(figsize=(WIDTH, HEIGHT + LINE_HEIGHT * lines), layout="constrained")
     panels = figure.subplots(1, len(AXES), sharey=True)
     for panel, axis in zip(panels, AXES, strict=True):
         panel.set_xlabel(axis.title)

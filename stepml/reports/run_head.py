@@ -22,10 +22,8 @@ _STATUSES = {  # as the page words them, each with the class of its colour
 
 def head_values(record: RunRecord) -> dict[str, Any]:
     """Return the values of the template for the head."""
-    status, colour = _STATUSES.get(record.status, (record.status.lower(), "note"))
+    status, colour = status_words(record)
     final = record.final
-    if final is not None and record.status == "SUCCEEDED" and final.decision == "converged":
-        status = final.decision
     return {
         "name": record.job_id,
         "status": status,
@@ -34,8 +32,21 @@ def head_values(record: RunRecord) -> dict[str, Any]:
         "summary": _summary(record),
         "failure": None if record.failure is None else _failure(record, record.failure),
         "tiles": _tiles(record),
-        "warnings": _warnings(record),
+        "warnings": warning_texts(record),
     }
+
+
+def status_words(record: RunRecord) -> tuple[str, str]:
+    """Return the status of a run in words, and the class of its colour: good, bad or note."""
+    final = record.final
+    if final is not None and record.status == "SUCCEEDED" and final.decision == "converged":
+        return final.decision, "good"
+    return status_of(record.status)
+
+
+def status_of(status: str) -> tuple[str, str]:
+    """Return the status of an execution likewise."""
+    return _STATUSES.get(status, (status.lower(), "note"))
 
 
 def _summary(record: RunRecord) -> str:
@@ -88,7 +99,8 @@ def judged_rows(record: RunRecord) -> str:
     return "validation" if has_validation else "training"
 
 
-def _warnings(record: RunRecord) -> list[str]:
+def warning_texts(record: RunRecord) -> list[str]:
+    """Return the warnings on a run's data and model."""
     found = record.final.warnings if record.final is not None else []
     known = found or (record.dataset.warnings if record.dataset is not None else [])
     return [each.text for each in known]

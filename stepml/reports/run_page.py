@@ -13,13 +13,13 @@ from stepml.reports.costs import cost_chart, preparation_chart
 from stepml.reports.data_facts import data_facts, value_text
 from stepml.reports.epoch_table import epoch_values, ranks_text
 from stepml.reports.figures import LOCAL_BASIS, cost, count, duration, on_its_own
+from stepml.reports.fragments import Page
 from stepml.reports.learning_curves import communication_curve, learning_curves
 from stepml.reports.pages import page
 from stepml.reports.phases import phase_chart
 from stepml.reports.run_head import head_values, judged_rows
 from stepml.reports.run_record import RunRecord
 from stepml.reports.timelines import Timeline, functions_of, time_by_epoch, timelines
-from stepml.whole_files import write_whole
 
 FILE = "report.html"
 MOST_CLASSES = 40  # in the confusion matrix
@@ -50,11 +50,7 @@ def write_run_page(record: RunRecord, directory: Path) -> Path:
     OSError
         The file cannot be written.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / FILE
-    # Half of a surrogate pair in an error message is no reason to have no report.
-    write_whole(path, run_page(record).encode(errors="backslashreplace"))
-    return path
+    return Page(run_page(record), record.job_id).save(directory / FILE)
 
 
 def _values(record: RunRecord) -> dict[str, Any]:

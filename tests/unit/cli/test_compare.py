@@ -14,11 +14,11 @@ import msgspec
 import pytest
 from typer.testing import CliRunner, Result
 
-from stepml.cli.aligned import aligned
 from stepml.cli.app import app
 from stepml.client import watch
 from stepml.job.documents import encode
 from stepml.job.parse import parse_job
+from stepml.reports.aligned import aligned
 from stepml.reports.run_record import RunRecord
 from tests.support.moto_stack import JOB, JOB_TEXT, MotoStack
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepml.cli.attempts import resumed_job
-from stepml.cli.display import max_epochs
 from stepml.client.attempt_failures import epoch_child
 from stepml.client.continuations import continued_job
 from stepml.records.failures import first_failure
+from stepml.reports.epoch_limits import given_epochs
 
 AWS_CAUSE_LIMIT = 32_768  # characters
 BAD_ROW = "data/x.csv, line 17: column 3 is not a number: 'abc'"
@@ -219,5 +219,5 @@ def test_the_epoch_of_another_job_is_not_taken(cause: str) -> None:
 @pytest.mark.parametrize("text", ["", "null", "[]", "[" * 100_000, '{"continues":' * 100_000])
 def test_an_odd_input_is_no_job(text: str) -> None:
     assert continued_job(text) is None
-    assert max_epochs(text) is None
+    assert given_epochs(text) is None
     assert resumed_job(text) == "None"

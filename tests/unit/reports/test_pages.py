@@ -7,12 +7,21 @@ from pathlib import Path
 
 from stepml.reports.comparison import compare
 from stepml.reports.comparison_page import comparison_page
+from stepml.reports.fragments import Page, fragment
+from stepml.reports.run_card import run_card
 from stepml.reports.run_page import run_page
+from stepml.reports.run_progress import RunProgress
+from stepml.reports.run_record import RunRecord
 from tests.support.browser import counted_requests, picture_of
 from tests.support.run_records import HOSTILE, run_record
 
 SIZE = 1200  # of each page, in pixels
-COMPUTE, WAIT, GROUND = "#2c9a57", "#eab308", "#ffffff"
+GROUND, COMPUTE, WAIT, LINE, SUCCESS = "#ffffff", "#2c9a57", "#eab308", "#1f6fc4", "#17793f"
+CHARTS = {
+    "report": (COMPUTE, WAIT),
+    "comparison": (COMPUTE, WAIT),
+    "outputs of a notebook": (LINE, SUCCESS),
+}
 
 
 def test_a_browser_draws_pages_and_obeys_no_text(tmp_path: Path) -> None:
@@ -21,6 +30,7 @@ def test_a_browser_draws_pages_and_obeys_no_text(tmp_path: Path) -> None:
         pages = {
             "report": run_page(record),
             "comparison": comparison_page(compare([record, replace(record, job_id=address)])),
+            "outputs of a notebook": outputs_of(record),
         }
         frames = ""
         for name, page in pages.items():
@@ -35,5 +45,10 @@ def test_a_browser_draws_pages_and_obeys_no_text(tmp_path: Path) -> None:
     for number, name in enumerate(pages):
         page = picture.columns(number * (SIZE + 8), SIZE)
         assert 0.5 < page.share_of(GROUND) < 0.99, name
-        for colour in (COMPUTE, WAIT):  # of the charts
-            assert page.share_of(colour) > 0.001, name
+        for colour in CHARTS[name]:
+            assert page.share_of(colour) > (0.0002 if colour == LINE else 0.001), name
+
+
+def outputs_of(record: RunRecord) -> str:
+    card = fragment(run_card(RunProgress.of_record(record)))
+    return f"<!DOCTYPE html>{card}{Page(run_page(record), record.job_id)._repr_html_()}"

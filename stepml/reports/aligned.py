@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
 
-from stepml.cli.figures import shortened_inside
+from stepml.reports.figures import shortened_inside
 
 GAP = "  "
 MIN_COLUMN = 6  # characters that a shortened cell keeps
