@@ -18,6 +18,7 @@ from documentation.error_page import errors_page
 from documentation.job_fields import fields_page
 from documentation.links import defects
 from documentation.pages import Pages
+from documentation.python_api import python_page
 
 ROOT = Path(__file__).parents[1]
 CONFIGURATION = ROOT / "documentation" / "zensical.toml"
@@ -29,6 +30,7 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 GENERATED = {
     "reference/job_fields.md": fields_page,
     "reference/commands.md": commands_page,
+    "reference/python.md": python_page,
     "reference/errors.md": errors_page,
     "decisions/index.md": decisions_page,
 }

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+import stepml
 from documentation import site
 from documentation.commands import command_names, commands_page
 from documentation.error_page import errors_page
 from documentation.job_fields import fields_page
 from documentation.links import defects
 from documentation.pages import OUTSIDE, SCREENSHOTS, Pages
+from documentation.python_api import PUBLIC, public_names, python_page
 from stepml.job.schema import job_schema
 from tests.support.paths import ROOT
 from tests.unit.deployment.test_deployment_contract import error_classes
@@ -119,6 +121,21 @@ def test_every_error_has_its_row() -> None:
     for name in known | {"BadInputError", "StackNotFoundError", "ModelNotFoundError"}:
         assert f"| `{name}` | " in page
     assert re.search(r"\| `BadInputError` \| [^|]+ \| 2 \|", page)
+
+
+def test_the_page_of_python_has_the_public_names_and_no_other() -> None:
+    page = python_page()
+    for module in PUBLIC:
+        part = page.partition(f"\n## {module}\n")[2].partition("\n## ")[0]
+        listed = re.findall(r"^\| \[?`(\w+)`", part.partition("\n### ")[0], re.MULTILINE)
+        assert listed == public_names(module)
+    assert set(public_names("stepml")) == set(stepml.__all__)
+
+
+def test_every_public_name_says_what_it_is() -> None:
+    page = python_page()
+    assert re.findall(r"^\| \[?`(\w+)`\S* \|  \|$", page, re.MULTILINE) == []
+    assert re.findall(r"^#### (\S+)\n\n```python\n[^`]*```\n\n\n", page, re.MULTILINE) == []
 
 
 def test_the_list_of_decisions_is_whole() -> None:
