@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
-import msgspec
-
-from stepml.cli.figures import finished
+from stepml.reports.events import epoch_event, failed_attempt_event, started_event
 
 if TYPE_CHECKING:
     from stepml.cli.output import Output
-    from stepml.client import Execution, Failure, Snapshot
-    from stepml.job.reports import EpochReport
+    from stepml.client import Execution, Snapshot
 
 
 class EventLines:
@@ -44,30 +41,3 @@ class EventLines:
         for report in snapshot.epochs[self._epochs :]:
             self._output.json_line(epoch_event(job_id, report))
         self._failures, self._epochs = len(snapshot.failed_attempts), len(snapshot.epochs)
-
-
-def started_event(execution: Execution) -> dict[str, Any]:
-    """Return the event of a job that has started, or is watched from now on."""
-    return {"event": "started", "job_id": execution.name, "execution_arn": execution.arn}
-
-
-def epoch_event(job_id: str, report: EpochReport) -> dict[str, Any]:
-    """Return the event of a finished epoch: its report, without the times of each function."""
-    document = msgspec.to_builtins(report)
-    del document["functions"]
-    decision = finished(report.decision)
-    return {"event": "epoch", "job_id": job_id, **document, "decision": decision}
-
-
-def failed_attempt_event(job_id: str, failure: Failure) -> dict[str, Any]:
-    """Return the event of a failed attempt at an epoch, which is repeated."""
-    return {
-        "event": "failed_attempt",
-        "job_id": job_id,
-        "epoch": failure.epoch,
-        "error": failure.error,
-        "message": failure.message,
-        "rank": failure.rank,
-        "log_group": failure.log_group,
-        "log_stream": failure.log_stream,
-    }

@@ -10,6 +10,7 @@ from stepml.job.spec_base import label_shown, label_text
 from stepml.reports.figures import cost as cost
 from stepml.reports.figures import count as count
 from stepml.reports.figures import duration as duration
+from stepml.reports.figures import finished as finished
 from stepml.reports.figures import main_metric as main_metric
 from stepml.reports.figures import on_its_own as on_its_own
 from stepml.reports.figures import shortened as shortened
@@ -41,8 +42,3 @@ def class_lines(per_class: Sequence[ClassQuality]) -> list[str]:
         values = "  ".join(f"{getattr(each, name):9.4f}" for name in shares)
         lines.append(f"{label_text(each.label):>{width}}  {values}  {each.support:9,}")
     return lines
-
-
-def finished(decision: str) -> str:
-    """Return the decision of a report in words: a person has stopped nothing."""
-    return "finished" if decision == "stopped" else decision

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stepml.cli.errors import DOUBTFUL, INTERRUPTED
-from stepml.cli.event_lines import started_event
 from stepml.cli.figures import cost, count, main_metric, on_its_own
 from stepml.cli.figures import shown as figure
 from stepml.cli.following import follow
 from stepml.client.repeats import Repeat, Spread, spreads, start_or_find
 from stepml.job.reports import total_cost_usd
+from stepml.reports.events import started_event
 
 if TYPE_CHECKING:
     from stepml.cli.options import Target

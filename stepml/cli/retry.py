@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stepml.cli.errors import EXIT_CODES, LOOKING_EXIT_CODES
-from stepml.cli.event_lines import started_event
 from stepml.cli.options import (
     RESULTS,
     AsJson,
@@ -22,6 +21,7 @@ from stepml.cli.options import (
 from stepml.cli.output import Output
 from stepml.cli.run import Out, Strict, check_directory, follow_to_end
 from stepml.job.names import DEFAULT_STACK
+from stepml.reports.events import started_event
 
 if TYPE_CHECKING:
     from stepml.client import Execution, Retried

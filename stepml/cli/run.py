@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stepml.cli.errors import EXIT_CODES, BadInputError
-from stepml.cli.event_lines import started_event
 from stepml.cli.job_input import JobFile, Settings, file_of, is_stream, job_given
 from stepml.cli.options import (
     RESULTS,
@@ -29,6 +28,7 @@ from stepml.cli.own_code import STAND_IN, pack, require_entry_point, sent, with_
 from stepml.cli.streams import OutputLostError
 from stepml.client.repeats import MOST_REPEATS, repeated_names, repeats
 from stepml.job.names import DEFAULT_STACK, new_name
+from stepml.reports.events import started_event
 
 if TYPE_CHECKING:
     from stepml.client import Client, Execution

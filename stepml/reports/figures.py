@@ -36,6 +36,11 @@ def on_its_own(value: float, decimals: int) -> str:
     return f"{value:.6g}" if "e+" in text else text
 
 
+def finished(decision: str) -> str:
+    """Return the decision of a report in words: a person has stopped nothing."""
+    return "finished" if decision == "stopped" else decision
+
+
 def cost(usd: float) -> str:
     """Format US dollars in eight characters, with at most six decimals."""
     for places in range(6, -1, -1):
