@@ -11,6 +11,8 @@ from stepml.reports.epoch_rows import attempt_rows
 if TYPE_CHECKING:
     import pandas as pd
 
+    from stepml.reports.tables import Table
+
 
 class Epochs(Sequence[EpochAttempt]):
     """Attempts at epochs, in the order of their start."""
@@ -42,3 +44,16 @@ class Epochs(Sequence[EpochAttempt]):
         import pandas as pd
 
         return pd.DataFrame(self.rows())
+
+    def __repr__(self) -> str:
+        return self._table().text()
+
+    def _repr_html_(self) -> str:
+        from stepml.reports.fragments import fragment  # which needs the library for templates
+
+        return fragment(self._table().html())
+
+    def _table(self) -> Table:
+        from stepml.reports.attempt_table import attempt_table
+
+        return attempt_table(self._attempts)

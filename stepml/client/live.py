@@ -69,7 +69,7 @@ def shown_live(run: Followable) -> Iterator[Callable[[Snapshot], None]]:
     followed further.
     """
     if not in_notebook():
-        yield _ignore
+        yield unseen
         return
     _end_following(run.arn)
     card = _Card(run)
@@ -121,11 +121,18 @@ class _Card:
         from IPython.display import display
 
         _shown[self._run.arn] = _cell() if not self.is_shown else _shown.get(self._run.arn, 0)
-        display(bundle(progress), raw=True, display_id=self._id, update=self.is_shown)
+        display(_bundle(progress), raw=True, display_id=self._id, update=self.is_shown)
         self.is_shown = True
 
 
-def bundle(progress: RunProgress) -> dict[str, str]:
+def html_of(record: RunRecord) -> str:
+    """Return a run as HTML that does not change."""
+    from stepml.reports.run_progress import RunProgress
+
+    return _bundle(RunProgress.of_record(record))["text/html"]
+
+
+def _bundle(progress: RunProgress) -> dict[str, str]:
     """Return a run as HTML and as text, by media type."""
     from stepml.reports.fragments import fragment
     from stepml.reports.run_card import run_card, run_text
@@ -177,5 +184,5 @@ def _cell() -> int:
     return int(_shell().execution_count)
 
 
-def _ignore(snapshot: Snapshot) -> None:
-    """Show nothing: nobody looks."""
+def unseen(snapshot: Snapshot) -> None:
+    """Show nothing."""

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from stepml.client.epoch_list import Epochs
+from stepml.client.live import html_of, in_notebook, show, shown_live, unseen
 from stepml.client.run_records import record_of
 from stepml.client.watching import Snapshot, watch
-from stepml.records.errors import RunFailedError
+from stepml.job.installing import require_packages
+from stepml.records.errors import LibraryMissingError, RunFailedError
 from stepml.records.execution import SUCCEEDED, Execution, ExecutionState
+from stepml.reports.courses import axis_named
 
 if TYPE_CHECKING:
     from stepml.client.client import Client
@@ -21,7 +25,9 @@ if TYPE_CHECKING:
     from stepml.client.stopping import Stopped
     from stepml.job.reports import JobReport
     from stepml.records.failures import Failure
+    from stepml.reports.fragments import Page
     from stepml.reports.run_record import RunRecord
+    from stepml.reports.self_showing import Plot
     from stepml.trained_model import TrainedModel
 
 
@@ -61,8 +67,11 @@ class Run:
         *,
         check: bool = True,
         on_snapshot: Callable[[Snapshot], object] | None = None,
+        show: bool = True,
     ) -> Run:
         """Wait until the job has ended, and return this run.
+
+        A notebook shows its progress meanwhile.
 
         Parameters
         ----------
@@ -72,6 +81,8 @@ class Run:
             Whether a job that ends without a model raises `RunFailedError`.
         on_snapshot : callable, optional
             Called with every `Snapshot` of the job.
+        show : bool
+            Whether a notebook shows the progress.
 
         Raises
         ------
@@ -81,14 +92,21 @@ class Run:
             It failed, ran out of time or was stopped.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        for snapshot in watch(self.client, self.execution):
-            if on_snapshot is not None:
-                on_snapshot(snapshot)
-            if not snapshot.state.ended and deadline is not None and time.monotonic() > deadline:
-                raise TimeoutError(f"{self.name} has not ended after {timeout_s:g} seconds")
+        with shown_live(self) if show else nullcontext(unseen) as look:
+            for snapshot in self.watch():
+                look(snapshot)
+                if on_snapshot is not None:
+                    on_snapshot(snapshot)
+                is_late = deadline is not None and time.monotonic() > deadline
+                if is_late and not snapshot.state.ended:
+                    raise TimeoutError(f"{self.name} has not ended after {timeout_s:g} seconds")
         if check and (failure := self.failure) is not None:
             raise RunFailedError(self.name, failure)
         return self
+
+    def watch(self) -> Iterator[Snapshot]:
+        """Yield snapshots until the job has ended; the last one is complete."""
+        return watch(self.client, self.execution)
 
     @property
     def epochs(self) -> Epochs:
@@ -114,6 +132,32 @@ class Run:
     def cost(self) -> float | None:
         """The estimated US dollars so far; None before the first epoch has ended."""
         return self.record.cost_usd
+
+    def plot(self, by: str = "epoch") -> Plot:
+        """Return a figure of loss, metrics and time of ranks; a notebook shows it.
+
+        Parameters
+        ----------
+        by : str
+            ``epoch``, ``second`` (of training) or ``dollar``: the effort below the curves.
+
+        Raises
+        ------
+        LibraryMissingError
+            matplotlib is not installed.
+        """
+        axis = axis_named(by)
+        require_packages(("matplotlib",), "the library for plots", "plot", LibraryMissingError)
+        from stepml.reports.run_plot import run_figure
+
+        return run_figure(self.record, axis)
+
+    def report(self) -> Page:
+        """Return the report as a page of HTML: notebooks show it, `Page.save` writes it."""
+        from stepml.reports.fragments import Page  # which needs the library for templates
+        from stepml.reports.run_page import run_page
+
+        return Page(run_page(self.record), f"report on {self.name}")
 
     def logs(self, rank: int | None = None) -> list[LogLine]:
         """Return the log lines of the job's functions, of one rank or all, oldest first."""
@@ -157,3 +201,11 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({self.name!r})"
+
+    def _ipython_display_(self) -> None:
+        if not in_notebook():
+            raise NotImplementedError  # so that IPython asks for other forms
+        show(self)
+
+    def _repr_html_(self) -> str:
+        return html_of(self.record)
