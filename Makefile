@@ -45,6 +45,9 @@ lint: install-dev $(ASL_VALIDATOR) $(LINT_TOOLS)/installed ## Check style, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@# The Python in pages and notebooks, as an editor shows it. A cell of a notebook may await.
+	$(BIN)/mypy --disable-error-code top-level-await \
+	  $$($(BIN)/python -m documentation.example_code build/examples)
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.support.translated build/translated/template.json
 	$(BIN)/cfn-lint --regions $(REGIONS) -t templates/*.yaml build/translated/template.json
@@ -151,7 +154,7 @@ $(VENV)/installed-dev: $(VENV)/installed
 	@# torch alone from the other index, so that nothing else is looked up there.
 	$(BIN)/pip install --quiet --no-deps --retries 2 --constraint constraints.txt \
 	  $(addprefix --extra-index-url ,$(strip $(TORCH_INDEX))) torch
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[local,data,torch,onnx]' --group dev --group docs
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[local,data,torch,onnx,sdk]' --group dev --group docs
 	@touch $@
 
 $(VENV)/kernels: stepml/ml/kernels/clusters.c stepml/packaging/kernels.py | $(VENV)/installed
