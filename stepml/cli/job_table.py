@@ -5,23 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from stepml.cli.figures import cost, duration, main_metric, shortened, shown
-from stepml.job.spec_base import tag
-from stepml.records.execution import RUNNING, SUCCEEDED
+from stepml.cli.figures import shortened
+from stepml.client.job_cells import FACTS, FAILED, HEAD, fact_cells, head_cells, metric_name
+from stepml.records.execution import RUNNING
 from stepml.reports.aligned import GAP, aligned
 
 if TYPE_CHECKING:
     from stepml.client.listing import JobSummary
-    from stepml.job.spec import JobSpec
 
 Line = tuple[str, str]  # a line, and its style
 
 INDENT = "  "
-_HEAD = ("job", "status", "epochs", "time", "cost $")
-_FACTS = ("model", "algorithm", "channel × workers")
 _HEAD_NUMBERS, _FACT_NUMBERS = {2, 3, 4}, {3}
 _SHORTENED = (0, 1)  # model and algorithm, if the terminal is too narrow
-_BAD = frozenset({"FAILED", "TIMED_OUT"})
 
 
 def job_lines(jobs: Sequence[JobSummary], width: int) -> list[Line]:
@@ -30,12 +26,12 @@ def job_lines(jobs: Sequence[JobSummary], width: int) -> list[Line]:
     A job has a line for its name, state and costs, and one for its settings and results; they are
     one if all of them fit. A job that has failed has one more, for its error.
     """
-    metric = _metric_name(jobs)
-    heads = [_HEAD, *map(_head, jobs)]
-    facts = [(*_FACTS, metric), *(_facts(job, metric) for job in jobs)]
+    metric = metric_name(jobs)
+    heads = [HEAD, *map(head_cells, jobs)]
+    facts = [(*FACTS, metric), *(fact_cells(job, metric) for job in jobs)]
     styles = [("bold", "bold"), *map(_styles, jobs)]
     whole = [(*head, *fact) for head, fact in zip(heads, facts, strict=True)]
-    one = aligned(whole, _HEAD_NUMBERS | {len(_HEAD) + each for each in _FACT_NUMBERS})
+    one = aligned(whole, _HEAD_NUMBERS | {len(HEAD) + each for each in _FACT_NUMBERS})
     reasons = [[], *(_reason(job, width) for job in jobs)]
     if max(map(len, one)) <= width:
         return [
@@ -75,46 +71,5 @@ def _head_lines(heads: Sequence[Sequence[str]], width: int) -> list[list[str]]:
 
 def _styles(job: JobSummary) -> tuple[str, str]:
     """Return the styles of the two lines of a job."""
-    colour = "red" if job.status in _BAD else "yellow" if job.status in RUNNING else ""
+    colour = "red" if job.status in FAILED else "yellow" if job.status in RUNNING else ""
     return f"bold {colour}".strip(), colour
-
-
-def _head(job: JobSummary) -> Sequence[str]:
-    dollars = "" if job.cost_usd is None else cost(job.cost_usd)
-    return job.name, job.status.lower(), _epochs(job), duration(job.seconds), dollars
-
-
-def _facts(job: JobSummary, metric: str) -> Sequence[str]:
-    settings = ("no valid job", "", "") if job.spec is None else _settings(job.spec)
-    return (*settings, _result(job, metric))
-
-
-def _settings(spec: JobSpec) -> tuple[str, ...]:
-    algorithm = "" if spec.algorithm is None else tag(spec.algorithm)
-    return tag(spec.model), algorithm, f"{spec.exchange.channel} × {spec.workers}"
-
-
-def _epochs(job: JobSummary) -> str:
-    if job.report is None and job.status == SUCCEEDED:
-        return ""  # its results are deleted or unreadable
-    most = None if job.spec is None else job.spec.stop.max_epochs
-    is_running = job.status in RUNNING and most is not None
-    return f"{job.epochs}/{most}" if is_running else str(job.epochs)
-
-
-def _metric_name(jobs: Sequence[JobSummary]) -> str:
-    """Return the metric of all jobs, or ``metric`` if they differ."""
-    names = {_measured(job)[0] for job in jobs if job.report is not None}
-    return names.pop() if len(names) == 1 else "metric"
-
-
-def _measured(job: JobSummary) -> tuple[str, str]:
-    if job.report is None:
-        return "", "results missing" if job.status == SUCCEEDED else ""
-    name, value = main_metric(job.report)
-    return (name, value) if name else ("loss", shown(job.report.loss, 4))
-
-
-def _result(job: JobSummary, metric: str) -> str:
-    name, value = _measured(job)
-    return value if name in ("", metric) else f"{name} {value}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,14 +21,14 @@ from stepml.cli.options import (
     known_runs,
 )
 from stepml.cli.output import Output
+from stepml.client.job_cells import job_row
 from stepml.job.names import DEFAULT_STACK
-from stepml.job.spec_base import listed, tag
+from stepml.job.spec_base import listed
 from stepml.records.errors import ExecutionNotFoundError
 from stepml.reports.figures import LOCAL_BASIS
 
 if TYPE_CHECKING:
     from stepml.client import Client, Execution
-    from stepml.client.listing import JobSummary
     from stepml.client.stored import Stored
 
 app = typer.Typer(
@@ -78,7 +78,7 @@ def jobs(
     client = Target.chosen(local, endpoint_url, stack, profile, region).client()
     found = client.jobs(limit, None if status is None else status.value)
     output = Output(as_json)
-    output.document({"jobs": [_document(each) for each in found]})
+    output.document({"jobs": [job_row(each) for each in found]})
     if not found:
         which = "" if status is None else f" that are {status.value}"
         output.line(f"no jobs{which} in the stack {client.stack.name}")
@@ -133,26 +133,3 @@ def _left_by(client: Client, job: Execution) -> Stored:
         if not found.n_objects:
             raise BadInputError(f"{job.name} has left nothing in the bucket")
     return found
-
-
-def _document(job: JobSummary) -> dict[str, Any]:
-    spec, report = job.spec, job.report
-    algorithm = None if spec is None or spec.algorithm is None else tag(spec.algorithm)
-    return {
-        "job_id": job.name,
-        "status": job.status,
-        "started_at": job.started_at.isoformat(),
-        "ended_at": job.ended_at.isoformat() if job.ended_at else None,
-        "seconds": job.seconds,
-        "model": tag(spec.model) if spec else None,
-        "algorithm": algorithm,
-        "channel": spec.exchange.channel if spec else None,
-        "pattern": spec.exchange.pattern if spec else None,
-        "workers": spec.workers if spec else None,
-        "epochs": job.epochs,
-        "loss": report.loss if report else None,
-        "metrics": report.metrics if report else {},
-        "cost_usd": job.cost_usd,
-        "error": job.failure.error if job.failure else None,
-        "message": job.failure.message if job.failure else None,
-    }

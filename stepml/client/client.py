@@ -27,6 +27,8 @@ from stepml.client.listing import JobSummary
 from stepml.client.logs import LogLine
 from stepml.client.retrying import Retried
 from stepml.client.run import Run
+from stepml.client.run_list import Runs
+from stepml.client.run_records import find_run
 from stepml.client.stack import Stack, find_stack
 from stepml.client.stopping import Stopped
 from stepml.client.stored import Stored
@@ -42,6 +44,7 @@ from stepml.records.failures import Failure
 
 if TYPE_CHECKING:
     from stepml.packaging.user_code import PackedCode
+    from stepml.reports.compared_runs import ComparedRuns
 
 
 class Client:
@@ -115,9 +118,32 @@ class Client:
         self.describe(execution)
         return Run(self, execution)
 
-    def runs(self, status: str | None = None, limit: int = 20) -> list[Run]:
+    def runs(self, status: str | None = None, limit: int = 20) -> Runs:
         """Return the newest runs, newest first; ``status`` and ``limit`` as for `jobs`."""
-        return [Run(self, self.execution(each.name)) for each in self.jobs(limit, status)]
+        jobs = self.jobs(limit, status)
+        return Runs([Run(self, self.execution(each.name)) for each in jobs], jobs)
+
+    def compare(self, *runs: Run | str | Path) -> ComparedRuns:
+        """Return runs side by side; speed-ups refer to the first.
+
+        Parameters
+        ----------
+        runs : Run, str or Path
+            Runs, their names or ARNs, ``latest``, or directories of results.
+
+        Raises
+        ------
+        ExecutionNotFoundError
+            There is no such run.
+        """
+        from stepml.reports.compared_runs import ComparedRuns
+
+        return ComparedRuns(
+            [
+                each.record if isinstance(each, Run) else find_run(str(each), lambda: self)
+                for each in runs
+            ]
+        )
 
     @cached_property
     def stack(self) -> Stack:

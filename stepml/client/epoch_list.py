@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
+from stepml.client.libraries import frame_of
 from stepml.records.execution import EpochAttempt
 from stepml.reports.epoch_rows import attempt_rows
 
@@ -40,10 +41,14 @@ class Epochs(Sequence[EpochAttempt]):
         return attempt_rows(self._attempts)
 
     def to_frame(self) -> pd.DataFrame:
-        """Return `rows` as a data frame; needs pandas."""
-        import pandas as pd
+        """Return `rows` as a data frame.
 
-        return pd.DataFrame(self.rows())
+        Raises
+        ------
+        LibraryMissingError
+            pandas is not installed.
+        """
+        return frame_of(self.rows())
 
     def __repr__(self) -> str:
         return self._table().text()

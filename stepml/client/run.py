@@ -11,11 +11,11 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from stepml.client.epoch_list import Epochs
+from stepml.client.libraries import require_plots
 from stepml.client.live import html_of, in_notebook, show, shown_live, unseen
 from stepml.client.run_records import record_of
 from stepml.client.watching import Snapshot, watch
-from stepml.job.installing import require_packages
-from stepml.records.errors import LibraryMissingError, RunFailedError
+from stepml.records.errors import RunFailedError
 from stepml.records.execution import SUCCEEDED, Execution, ExecutionState
 from stepml.reports.courses import axis_named
 
@@ -147,7 +147,7 @@ class Run:
             matplotlib is not installed.
         """
         axis = axis_named(by)
-        require_packages(("matplotlib",), "the library for plots", "plot", LibraryMissingError)
+        require_plots()
         from stepml.reports.run_plot import run_figure
 
         return run_figure(self.record, axis)

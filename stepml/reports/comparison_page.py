@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from markupsafe import Markup
 
@@ -14,7 +15,7 @@ from stepml.reports.costs import costs_by_kind
 from stepml.reports.courses import AXES, EPOCH, Axis, course
 from stepml.reports.figures import cost, duration
 from stepml.reports.letters import run_letters
-from stepml.reports.pages import page
+from stepml.reports.pages import page, rendered
 from stepml.reports.phases import phase_seconds
 from stepml.reports.run_record import RunRecord
 from stepml.reports.timelines import PARTS
@@ -37,6 +38,15 @@ class _Section:
 
 def comparison_page(comparison: Comparison) -> str:
     """Return a comparison as one file of HTML, which needs no network."""
+    return page("compare.html.j2", **_values(comparison))
+
+
+def comparison_parts(comparison: Comparison) -> Markup:
+    """Return its elements without a page around them."""
+    return Markup(rendered("compared.html.j2", **_values(comparison)))  # noqa: S704 (by a template)
+
+
+def _values(comparison: Comparison) -> dict[str, Any]:
     names = [run.job_id for run in comparison.runs]
     sections = (
         _Section("jobs", "What differs between the jobs", rows=comparison.differences),
@@ -50,14 +60,13 @@ def comparison_page(comparison: Comparison) -> str:
         _Section("learning", "Learning", charts=_curves(comparison)),
         _Section("time", "Time and cost", _basis(comparison), _bars(comparison)),
     )
-    return page(
-        "compare.html.j2",
-        names=names,
-        runs=list(zip(run_letters(len(names)), names, strict=True)),
-        colours=COLOURS,
-        notes=comparison.notes,
-        sections=[each for each in sections if each.has_content],
-    )
+    return {
+        "names": names,
+        "runs": list(zip(run_letters(len(names)), names, strict=True)),
+        "colours": COLOURS,
+        "notes": comparison.notes,
+        "sections": [each for each in sections if each.has_content],
+    }
 
 
 def _basis(comparison: Comparison) -> str:

@@ -8,7 +8,7 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from stepml.reports.comparison import Comparison
-from stepml.reports.courses import AXES, Axis, course
+from stepml.reports.courses import AXES, EPOCH, Axis, course
 from stepml.reports.run_record import RunRecord
 from stepml.reports.scales import scale_of
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 12.0, 3.8  # inches, beside the names of runs
 NAMES_A_LINE, LINE_HEIGHT = 2, 0.24
 DPI = 150
+MOST_TICKS = 5
 COLOURS = 10  # of matplotlib, before they begin again
 MOST_MARKED = 60  # points of a curve that are marked
 
@@ -44,6 +45,8 @@ def curves_figure(comparison: Comparison) -> Plot:
     No window is opened, and no state of ``matplotlib.pyplot`` changes. As in charts of pages, a few
     values that are much larger than the others make the scale logarithmic.
     """
+    from matplotlib.ticker import MaxNLocator
+
     from stepml.reports.self_showing import Plot
 
     lines = ceil(len(comparison.runs) / NAMES_A_LINE)
@@ -51,6 +54,7 @@ def curves_figure(comparison: Comparison) -> Plot:
     panels = figure.subplots(1, len(AXES), sharey=True)
     for panel, axis in zip(panels, AXES, strict=True):
         panel.set_xlabel(axis.title)
+        panel.xaxis.set_major_locator(MaxNLocator(MOST_TICKS, integer=axis is EPOCH))
         panel.grid(alpha=0.3)
         if comparison.measure is not None:
             _draw_runs(panel, comparison.runs, comparison.measure, axis)

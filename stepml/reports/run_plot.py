@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 4.4, 3.4  # inches of a panel
 MOST_MARKED = 60  # points of a curve that are marked
+MOST_TICKS = 5
 LEAST_S = 0.0005  # of a part that is drawn
 
 
@@ -99,5 +100,4 @@ def _finish(panel: Axes, title: str, x_title: str, *, has_room: bool = True) -> 
     if panel.get_legend_handles_labels()[0]:
         beside: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
         panel.legend(fontsize="small", frameon=False, **({} if has_room else beside))
-    if x_title == "epoch":
-        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    panel.xaxis.set_major_locator(MaxNLocator(MOST_TICKS, integer=x_title == "epoch"))
