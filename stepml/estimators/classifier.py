@@ -171,7 +171,8 @@ class StepMLClassifier(ClassifierMixin, SupervisedEstimator):
 
     def predict(self, X: Any) -> Array:
         """Return the label of each row, an array of shape (n_samples,)."""
-        learnt = self.model_.predict(self._checked(X))
+        X = self._checked(X)
+        learnt = self.model_.predict(X)
         labels: Array = self.classes_[np.searchsorted(self.model_.classes_, learnt)]
         return labels
 

@@ -137,7 +137,7 @@ class KMeans(ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="kmeans
     metrics: ClassVar[tuple[str, ...]] = ("inertia",)
     needs_labels: ClassVar[bool] = False
 
-    n_clusters: Annotated[int, Meta(ge=2, le=10_000, description="the number of clusters")]
+    n_clusters: Annotated[int, Meta(ge=1, le=10_000, description="the number of clusters")]
     restarts: Annotated[
         Annotated[int, Meta(ge=1, le=100)],
         Meta(description="k-means++ seedings on a sample of the data; the best is used"),

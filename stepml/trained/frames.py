@@ -125,6 +125,8 @@ def frame_of(X: Any) -> Frame | None:
     ValueError
         The table is lazy, or no table after all.
     """
+    if hasattr(X, "tocsr"):  # a sparse matrix, of which one format is a mapping
+        return None
     if isinstance(X, Mapping):
         return _Columns(X)
     if isinstance(X, (list, tuple)) and X and all(isinstance(each, Mapping) for each in X):
