@@ -2,6 +2,10 @@
 
 ::
 
+    run = stepml.Client().run("job.json", wait=True)
+    run.epochs.to_frame()
+    run.predict(X)
+
     model = stepml.load_model("runs/my-run")
 """
 
@@ -12,20 +16,127 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from stepml.client.client import Client
+    from stepml.client.run import Run
+    from stepml.job.algorithms import (
+        Admm,
+        ExpectationMaximisation,
+        GradientAveraging,
+        LeastSquares,
+        ModelAveraging,
+    )
+    from stepml.job.columns import Columns
+    from stepml.job.data import Data, Validation
+    from stepml.job.errors import InvalidJobError, StepMLError
+    from stepml.job.models import (
+        KMeans,
+        LinearRegression,
+        LogisticRegression,
+        Neural,
+        SoftmaxRegression,
+        Svm,
+    )
+    from stepml.job.networks import Augmentation, Mlp, Mobilenet, Resnet18, Resnet50
+    from stepml.job.spec import Exchange, ResumeFrom, Stop
+    from stepml.job.spec import JobSpec as Job
     from stepml.model_loading import load_model
+    from stepml.records.errors import (
+        AccessError,
+        ExecutionNotFoundError,
+        RetryRefusedError,
+        RunFailedError,
+        RunNameTakenError,
+    )
     from stepml.trained_model import TrainedModel
 
 __version__ = "0.1.0"
 
-__all__ = ["TrainedModel", "__version__", "load_model"]
+__all__ = [
+    "AccessError",
+    "Admm",
+    "Augmentation",
+    "Client",
+    "Columns",
+    "Data",
+    "Exchange",
+    "ExecutionNotFoundError",
+    "ExpectationMaximisation",
+    "GradientAveraging",
+    "InvalidJobError",
+    "Job",
+    "KMeans",
+    "LeastSquares",
+    "LinearRegression",
+    "LogisticRegression",
+    "Mlp",
+    "Mobilenet",
+    "ModelAveraging",
+    "Neural",
+    "Resnet18",
+    "Resnet50",
+    "ResumeFrom",
+    "RetryRefusedError",
+    "Run",
+    "RunFailedError",
+    "RunNameTakenError",
+    "SoftmaxRegression",
+    "StepMLError",
+    "Stop",
+    "Svm",
+    "TrainedModel",
+    "Validation",
+    "__version__",
+    "load_model",
+]
 
-_LAZY = {"load_model": "stepml.model_loading", "TrainedModel": "stepml.trained_model"}
+# The modules of the names above, which are imported at their first use: functions import this
+# package, too, and some do not need NumPy.
+_MODULES = {
+    "stepml.client.client": ("Client",),
+    "stepml.client.run": ("Run",),
+    "stepml.job.algorithms": (
+        "Admm",
+        "ExpectationMaximisation",
+        "GradientAveraging",
+        "LeastSquares",
+        "ModelAveraging",
+    ),
+    "stepml.job.columns": ("Columns",),
+    "stepml.job.data": ("Data", "Validation"),
+    "stepml.job.errors": ("InvalidJobError", "StepMLError"),
+    "stepml.job.models": (
+        "KMeans",
+        "LinearRegression",
+        "LogisticRegression",
+        "Neural",
+        "SoftmaxRegression",
+        "Svm",
+    ),
+    "stepml.job.networks": ("Augmentation", "Mlp", "Mobilenet", "Resnet18", "Resnet50"),
+    "stepml.job.spec": ("Exchange", "JobSpec", "ResumeFrom", "Stop"),
+    "stepml.model_loading": ("load_model",),
+    "stepml.records.errors": (
+        "AccessError",
+        "ExecutionNotFoundError",
+        "RetryRefusedError",
+        "RunFailedError",
+        "RunNameTakenError",
+    ),
+    "stepml.trained_model": ("TrainedModel",),
+}
+_OTHER_NAMES = {"Job": "JobSpec"}  # in their modules
 
 
 def __getattr__(name: str) -> Any:
-    # Functions import this package, too, and some do not need NumPy.
-    if name in _LAZY:
-        from importlib import import_module
+    place = _OTHER_NAMES.get(name, name)
+    module = next((each for each, names in _MODULES.items() if place in names), None)
+    if module is None or name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
 
-        return getattr(import_module(_LAZY[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(module), place)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -142,7 +142,7 @@ def _found(places: Sequence[str], target: Target) -> list[RunRecord]:
     from stepml.client.run_records import find_run
 
     client = cache(target.client)
-    runs = [find_run(place, client, RESULTS) for place in places]
+    runs = [find_run(place, lambda name: client().named(name), RESULTS) for place in places]
     # Stacks may have different runs of the same name.
     found = {(run.job_id, run.started_at): run for run in runs}
     if len(found) < MIN_RUNS:

@@ -31,7 +31,7 @@ from stepml.job.names import DEFAULT_STACK
 from stepml.reports.figures import LOCAL_BASIS
 
 if TYPE_CHECKING:
-    from stepml.client import Client, EpochAttempt, Execution
+    from stepml.client import EpochAttempt, Run
     from stepml.job.parts import FunctionTimes
 
 Functions = Mapping[int, Sequence["FunctionTimes"]]
@@ -81,25 +81,24 @@ def epochs(
         raise BadInputError("--csv and --json exclude each other; give one of them")
     if rank is not None and not parts:
         raise BadInputError("--rank: goes with --parts")
-    client = Target.chosen(local, endpoint_url, stack, profile, region).client()
-    job = client.execution(execution)
+    run = Target.chosen(local, endpoint_url, stack, profile, region).run(execution)
     if rank is not None:
-        require_rank(rank, client.describe(job).job)
-    attempts = [each for each in client.epochs(job) if epoch in (None, each.epoch)]
+        require_rank(rank, run.state.job)
+    attempts = [each for each in run.epochs if epoch in (None, each.epoch)]
     _require_epoch(attempts, epoch)
     needs_functions = parts and (csv or as_json or epoch is not None or rank is not None)
-    functions = _functions(client, job, attempts, rank) if needs_functions else {}
+    functions = _functions(run, attempts, rank) if needs_functions else {}
     output = Output(as_json)
     if csv:
         _write_csv(output, attempts, functions, parts=parts)
         return
-    output.document(_document(job, attempts, functions))
+    output.document(_document(run, attempts, functions))
     if not attempts:
-        output.line(f"{job.name} has no epochs yet")
+        output.line(f"{run.name} has no epochs yet")
     elif parts:
         _show_parts(output, attempts, functions)
     else:
-        _show_attempts(output, client, job, attempts, is_all=epoch is None)
+        _show_attempts(output, run, attempts, is_all=epoch is None)
 
 
 def _require_epoch(attempts: Sequence[EpochAttempt], epoch: int | None) -> None:
@@ -108,9 +107,9 @@ def _require_epoch(attempts: Sequence[EpochAttempt], epoch: int | None) -> None:
 
 
 def _functions(
-    client: Client, job: Execution, attempts: Sequence[EpochAttempt], rank: int | None
+    run: Run, attempts: Sequence[EpochAttempt], rank: int | None
 ) -> dict[int, list[FunctionTimes]]:
-    found = client.functions_by_epoch(job, [each.report for each in attempts if each.report])
+    found = run.functions_by_epoch([each.report for each in attempts if each.report])
     if rank is None:
         return found
     return {
@@ -128,16 +127,14 @@ def _write_csv(
     output.line(csv_text(rows).removesuffix("\n"))
 
 
-def _document(
-    job: Execution, attempts: Sequence[EpochAttempt], functions: Functions
-) -> dict[str, Any]:
+def _document(run: Run, attempts: Sequence[EpochAttempt], functions: Functions) -> dict[str, Any]:
     from msgspec import to_builtins
 
     documents = [attempt_document(each) for each in attempts]
     for attempt, document in zip(attempts, documents, strict=True):
         if attempt.report is not None and attempt.epoch in functions:
             document["functions"] = to_builtins(functions[attempt.epoch])
-    return {"job_id": job.name, "epochs": documents}
+    return {"job_id": run.name, "epochs": documents}
 
 
 def _show_parts(output: Output, attempts: Sequence[EpochAttempt], functions: Functions) -> None:
@@ -153,26 +150,21 @@ def _show_parts(output: Output, attempts: Sequence[EpochAttempt], functions: Fun
 
 
 def _show_attempts(
-    output: Output,
-    client: Client,
-    job: Execution,
-    attempts: Sequence[EpochAttempt],
-    *,
-    is_all: bool,
+    output: Output, run: Run, attempts: Sequence[EpochAttempt], *, is_all: bool
 ) -> None:
     if is_all and (first := min(each.epoch for each in attempts)) > 1:
-        output.line(_resumed(client, job, first - 1))
+        output.line(_resumed(run, first - 1))
     output.line(attempts_header(attempts), style="bold")
     for attempt in attempts:
         output.line(attempt_row(attempt))
         for line in reason_lines(attempt):
             output.line(line, style="red")
-    if client.connection.is_local:
+    if run.connection.is_local:
         output.line(f"cost: {LOCAL_BASIS}")
 
 
-def _resumed(client: Client, job: Execution, epochs: int) -> str:
+def _resumed(run: Run, epochs: int) -> str:
     """Return a line on the epochs that a job has taken over from another one."""
-    source = resumed_job(client.describe(job).job)
+    source = resumed_job(run.state.job)
     which = "epoch 1 is that" if epochs == 1 else f"epochs 1 to {epochs} are those"
     return f"{which} of {source}"

@@ -14,7 +14,7 @@ from stepml.cli.options import Target, local_flag
 from stepml.cli.output import Output
 from stepml.cli.report import write_report
 from stepml.cli.results import show_results
-from stepml.client import Client, Execution, Failure, Snapshot, watch
+from stepml.client import Failure, Run, Snapshot
 from stepml.job.errors import DoubtfulResultError, InvalidNetworkError, JobIdTakenError
 from stepml.records.errors import (
     AccessError,
@@ -45,8 +45,7 @@ _ROW_HINTS = (
 
 
 def follow(
-    client: Client,
-    execution: Execution,
+    run: Run,
     target: Target,
     out: Path,
     output: Output,
@@ -58,53 +57,51 @@ def follow(
     ``more`` is added to the result in JSON. If ``strict``, warnings are an error.
     """
     try:
-        last = _watched(client, execution, output)
+        last = _watched(run, output)
     except KeyboardInterrupt:
-        return _show_interrupted(client, execution, target, output)
+        return _show_interrupted(run, target, output)
     except ExecutionNotFoundError as error:
-        _require_service(client, execution, error)
+        _require_service(run, error)
         raise
     except (AccessError, ReportUnreadableError) as error:
-        _require_service(client, execution, error)
-        output.complaint(
-            f"{execution.name} may still run: stepml watch {execution.name}{target.flags}"
-        )
+        _require_service(run, error)
+        output.complaint(f"{run.name} may still run: stepml watch {run.name}{target.flags}")
         raise
     if last.state.succeeded:
-        return show_results(client, last, target, out, output, more, strict)
-    failure = client.failure_of(last.state)
+        return show_results(run, last, target, out, output, more, strict)
+    failure = run.failure_of(last.state)
     assert failure is not None  # it ended without success
     if failure.error != DoubtfulResultError.__name__:
-        _report_failure(client, failure, last, target, out, output, more)
+        _report_failure(run, failure, last, target, out, output, more)
         return JOB_FAILED
-    if client.report(execution) is not None:
-        return show_results(client, last, target, out, output, more, strict=True)
+    if run.result is not None:
+        return show_results(run, last, target, out, output, more, strict=True)
     # Its data are doubtful.
-    _report_failure(client, failure, last, target, out, output, more)
+    _report_failure(run, failure, last, target, out, output, more)
     return DOUBTFUL
 
 
-def _watched(client: Client, execution: Execution, output: Output) -> Snapshot:
+def _watched(run: Run, output: Output) -> Snapshot:
     last: Snapshot | None = None
-    with display_for(output, execution) as display:
-        for last in watch(client, execution):
+    with display_for(output, run.execution) as display:
+        for last in run.watch():
             display.show(last)
     assert last is not None  # a watch ends after a snapshot
     return last
 
 
-def _require_service(client: Client, execution: Execution, error: Exception) -> None:
+def _require_service(run: Run, error: Exception) -> None:
     """Raise `LocalAwsEndedError` if the job is lost with the local AWS on which it ran."""
-    connection = client.connection
+    connection = run.connection
     if connection.has_ended():
         raise LocalAwsEndedError(
-            f"the local AWS at {connection.endpoint_url} has ended, and {execution.name} "
-            f"{_fate(execution.name)}"
+            f"the local AWS at {connection.endpoint_url} has ended, and {run.name} "
+            f"{_fate(run.name)}"
         ) from error
 
 
 def _report_failure(
-    client: Client,
+    run: Run,
     failure: Failure,
     last: Snapshot,
     target: Target,
@@ -112,8 +109,7 @@ def _report_failure(
     output: Output,
     more: Mapping[str, Any],
 ) -> None:
-    execution = last.state.execution
-    files = write_report(client, execution, out / execution.name, output)
+    files = write_report(run, out / run.name, output)
     _show_failure(failure, last, target, output, files, more)
 
 
@@ -209,13 +205,13 @@ def _place(failure: Failure) -> dict[str, Any]:
     }
 
 
-def _show_interrupted(client: Client, execution: Execution, target: Target, output: Output) -> int:
-    message = f"stopped watching; {execution.name} continues, as long as its AWS runs"
+def _show_interrupted(run: Run, target: Target, output: Output) -> int:
+    message = f"stopped watching; {run.name} continues, as long as its AWS runs"
     if output.as_json:
-        of_job = {"job_id": execution.name, "execution_arn": execution.arn}
+        of_job = {"job_id": run.name, "execution_arn": run.arn}
         output.error("Interrupted", message, event="error", **of_job)
         return INTERRUPTED
     output.complaint(message)
-    output.complaint(f"  watch it: stepml watch {execution.name}{target.flags}")
-    output.complaint(f"  stop it:  stepml stop {execution.name}{target.flags}")
+    output.complaint(f"  watch it: stepml watch {run.name}{target.flags}")
+    output.complaint(f"  stop it:  stepml stop {run.name}{target.flags}")
     return INTERRUPTED

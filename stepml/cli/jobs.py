@@ -28,7 +28,7 @@ from stepml.records.errors import ExecutionNotFoundError
 from stepml.reports.figures import LOCAL_BASIS
 
 if TYPE_CHECKING:
-    from stepml.client import Client, Execution
+    from stepml.client import Run
     from stepml.client.stored import Stored
 
 app = typer.Typer(
@@ -114,22 +114,22 @@ def rm(
     Data sets stay, and so do the executions in Step Functions, so the names stay taken.
     """
     client = Target.chosen(local, endpoint_url, stack, profile, region).client()
-    found = [_left_by(client, job) for job in dict.fromkeys(map(client.execution, names))]
+    found = [_left_by(run) for run in dict.fromkeys(map(client.named, names))]
     loss = "models, reports and states are lost, and the jobs can no longer be retried or resumed"
     delete_all(client, found, loss, yes, Output(as_json))
 
 
-def _left_by(client: Client, job: Execution) -> Stored:
+def _left_by(run: Run) -> Stored:
     """Return the objects of a job that has ended, or refuse."""
-    found = client.left_by(job)
+    found = run.stored
     try:
-        ended = client.describe(job).ended
+        ended = run.state.ended
     except ExecutionNotFoundError:  # Step Functions forgets an execution after 90 days
         if not found.n_objects:
             raise
     else:
         if not ended:
-            raise BadInputError(f"{job.name} is running; stop it first: stepml stop {job.name}")
+            raise BadInputError(f"{run.name} is running; stop it first: stepml stop {run.name}")
         if not found.n_objects:
-            raise BadInputError(f"{job.name} has left nothing in the bucket")
+            raise BadInputError(f"{run.name} has left nothing in the bucket")
     return found

@@ -53,22 +53,21 @@ def logs(
     as_json: AsJson = False,
 ) -> None:
     """Show the log lines of a job's functions."""
-    client = Target.chosen(local, endpoint_url, stack, profile, region).client()
-    job = client.execution(execution)
+    run = Target.chosen(local, endpoint_url, stack, profile, region).run(execution)
     output = Output(as_json)
     if rank is not None:
-        require_rank(rank, client.describe(job).job)
+        require_rank(rank, run.state.job)
     if not follow:
-        lines = client.logs(job, rank)
-        output.document({"job_id": job.name, "lines": [dataclasses.asdict(line) for line in lines]})
+        lines = run.logs(rank)
+        output.document({"job_id": run.name, "lines": [dataclasses.asdict(line) for line in lines]})
         for line in lines:
             output.line(log_text(line), log_style(line))
         if not lines:
             whose = "" if rank is None else f" by rank {rank}"
-            output.complaint(f"no log lines{whose} of {job.name}")
+            output.complaint(f"no log lines{whose} of {run.name}")
         return
     try:
-        for line in client.follow_logs(job, rank):
+        for line in run.follow_logs(rank):
             output.json_line(dataclasses.asdict(line))
             output.line(log_text(line), log_style(line))
     except KeyboardInterrupt:

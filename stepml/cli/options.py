@@ -14,7 +14,7 @@ from stepml.cli.errors import BadInputError, local_aws_errors
 from stepml.job.names import DEFAULT_STACK, LATEST
 
 if TYPE_CHECKING:
-    from stepml.client import Client, Connection
+    from stepml.client import Client, Connection, Run
 
 WHERE = "Where"
 ENDPOINT_VARIABLE = "AWS_ENDPOINT_URL"
@@ -150,6 +150,10 @@ class Target:
         from stepml.client import Client
 
         return Client(self.connection(), self.stack)
+
+    def run(self, name: str) -> Run:
+        """Return the run with a name or ARN, without a look whether it exists."""
+        return self.client().named(name)
 
 
 def local_endpoint() -> str:

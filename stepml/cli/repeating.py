@@ -32,9 +32,9 @@ class _Ended:
 def start_all(client: Client, runs: Sequence[Repeat], target: Target, output: Output) -> None:
     """Start all runs at once, and say so."""
     for run in runs:
-        execution = start_or_find(client, run)
-        output.json_line(started_event(execution))
-        output.line(f"started {execution.name}")
+        started = start_or_find(client, run)
+        output.json_line(started_event(started.execution))
+        output.line(f"started {started.name}")
     output.line(f"watch one with: stepml watch NAME{target.flags}")
 
 
@@ -58,11 +58,11 @@ def run_all(
     return next((each.code for each in ended if each.code), 0)
 
 
-def _followed(client: Client, run: Repeat, target: Target, out: Path, output: Output) -> _Ended:
-    execution = start_or_find(client, run)
-    code = follow(client, execution, target, out, output, {"seed": run.seed})
+def _followed(client: Client, repeat: Repeat, target: Target, out: Path, output: Output) -> _Ended:
+    run = start_or_find(client, repeat)
+    code = follow(run, target, out, output, {"seed": repeat.seed})
     may_have_model = code in (0, DOUBTFUL)
-    return _Ended(run, code, client.report(execution) if may_have_model else None)
+    return _Ended(repeat, code, run.result if may_have_model else None)
 
 
 def _show(ended: Sequence[_Ended], output: Output) -> None:

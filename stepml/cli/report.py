@@ -24,7 +24,7 @@ from stepml.cli.output import Output
 from stepml.job.names import DEFAULT_STACK
 
 if TYPE_CHECKING:
-    from stepml.client import Client, Execution
+    from stepml.client import Run
     from stepml.job.reports import JobReport
 
 
@@ -67,7 +67,7 @@ def report(
     from stepml.reports.run_page import FILE, write_run_page
 
     target = Target.chosen(local, endpoint_url, stack, profile, region)
-    record = find_run(run, target.client)
+    record = find_run(run, target.run)
     given = Path(run)
     directory = out or (given if given.is_dir() else RESULTS / record.job_id)
     try:
@@ -82,11 +82,7 @@ def report(
 
 
 def write_report(
-    client: Client,
-    execution: Execution,
-    directory: Path,
-    output: Output,
-    final: JobReport | None = None,
+    run: Run, directory: Path, output: Output, final: JobReport | None = None
 ) -> dict[str, Path]:
     """Write ``report.html`` and ``run.json`` of a job that has ended; return their paths.
 
@@ -96,7 +92,7 @@ def write_report(
     from stepml.reports.run_page import write_run_page
 
     try:
-        record = record_of(client, execution, final)
+        record = record_of(run, final)
         return {"page": write_run_page(record, directory), "run": record.write(directory)}
     except OSError as error:
         output.complaint(f"there is no report.html in {directory}: {reason_of(error)}")

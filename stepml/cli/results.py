@@ -17,7 +17,7 @@ from stepml.cli.machine import reason_of
 from stepml.cli.options import Target
 from stepml.cli.output import Output
 from stepml.cli.report import write_report
-from stepml.client import Client, Execution, Snapshot
+from stepml.client import Run, Snapshot
 from stepml.job import keys
 from stepml.job.errors import DoubtfulResultError
 from stepml.job.reports import JobReport, total_cost_usd
@@ -26,7 +26,7 @@ from stepml.reports.figures import LOCAL_BASIS
 
 
 def show_results(
-    client: Client,
+    run: Run,
     last: Snapshot,
     target: Target,
     out: Path,
@@ -39,12 +39,11 @@ def show_results(
     ``more`` is added to the result in JSON. A problem on the way is not one of the job. If
     ``strict``, warnings are one.
     """
-    execution = last.state.execution
-    directory = out / execution.name
+    directory = out / run.name
     try:
-        report = _report(client, execution)
-        files = client.download(execution, directory)
-        files |= write_report(client, execution, directory, output, report)
+        report = _report(run)
+        files = run.download(directory)
+        files |= write_report(run, directory, output, report)
     except (AccessError, ReportUnreadableError) as error:
         reason, code = f"its results cannot be fetched: {error}", NO_SERVICE
     except OSError as error:
@@ -54,34 +53,31 @@ def show_results(
     else:
         doubt = _doubt(report) if strict else {}
         output.json_line({"event": "result", **_result(last, report, files), **doubt, **more})
-        _show(report, last, files, client, target, output)
+        _show(report, last, files, run, target, output)
         if doubt:
             output.complaint(f"{doubt['error']}: {doubt['message']}")
         return DOUBTFUL if doubt else 0
-    _show_unfetched(client, last, reason, target, output)
+    _show_unfetched(run, last, reason, target, output)
     return code
 
 
-def _report(client: Client, execution: Execution) -> JobReport:
-    report = client.report(execution)
+def _report(run: Run) -> JobReport:
+    report = run.result
     if report is None:
         raise ReportUnreadableError("there is no report in the bucket")
     return report
 
 
-def _show_unfetched(
-    client: Client, last: Snapshot, reason: str, target: Target, output: Output
-) -> None:
-    execution = last.state.execution
-    uri = f"s3://{client.stack.bucket}/{keys.model(execution.name)}"
-    again = f"stepml watch {execution.name} --out DIRECTORY{target.flags}"
+def _show_unfetched(run: Run, last: Snapshot, reason: str, target: Target, output: Output) -> None:
+    uri = f"s3://{run.stack.bucket}/{keys.model(run.name)}"
+    again = f"stepml watch {run.name} --out DIRECTORY{target.flags}"
     output.error(
         "ResultsNotFetchedError",
-        f"{execution.name} has succeeded, but {reason}",
+        f"{run.name} has succeeded, but {reason}",
         (f"the model is {uri}", f"fetch it: {again}"),
         event="error",
-        job_id=execution.name,
-        execution_arn=execution.arn,
+        job_id=run.name,
+        execution_arn=run.arn,
         status=last.state.status,
         model_uri=uri,
     )
@@ -91,7 +87,7 @@ def _show(
     report: JobReport,
     last: Snapshot,
     files: Mapping[str, Path],
-    client: Client,
+    run: Run,
     target: Target,
     output: Output,
 ) -> None:
@@ -108,7 +104,7 @@ def _show(
             **_skipped(report),
             **_kept(report),
             "time": f"{report.seconds:.1f} s",
-            "cost": f"$ {cost(total_cost_usd(report))}{_basis(client)}",
+            "cost": f"$ {cost(total_cost_usd(report))}{_basis(run)}",
             **_servers(report),
             **_look_further(report, last, target),
             "model": files["model"],
@@ -137,8 +133,8 @@ def _look_further(report: JobReport, last: Snapshot, target: Target) -> dict[str
     return {"look further": f"stepml epochs {report.job_id}{target.flags}"}
 
 
-def _basis(client: Client) -> str:
-    return f": {LOCAL_BASIS}" if client.connection.is_local else " (estimated)"
+def _basis(run: Run) -> str:
+    return f": {LOCAL_BASIS}" if run.connection.is_local else " (estimated)"
 
 
 def _servers(report: JobReport) -> dict[str, str]:

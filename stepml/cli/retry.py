@@ -24,7 +24,7 @@ from stepml.job.names import DEFAULT_STACK
 from stepml.reports.events import started_event
 
 if TYPE_CHECKING:
-    from stepml.client import Execution, Retried
+    from stepml.client import Retried
 
 
 def add_to(app: typer.Typer) -> None:
@@ -51,26 +51,25 @@ def stop(
     Running functions end at their next batch or wait.
     """
     target = Target.chosen(local, endpoint_url, stack, profile, region)
-    client = target.client()
-    job = client.execution(execution)
+    run = target.run(execution)
     output = Output(as_json)
-    with output.working(f"stopping {job.name}"):
-        stopped = client.stop(job, cause=f"by the command: stepml stop {job.name}")
+    with output.working(f"stopping {run.name}"):
+        stopped = run.stop(cause=f"by the command: stepml stop {run.name}")
     state = stopped.state
     output.document(
         {
-            "job_id": job.name,
-            "execution_arn": job.arn,
+            "job_id": run.name,
+            "execution_arn": run.arn,
             "status": state.status,
             "stopped": stopped.changed,
         }
     )
     if not stopped.changed:
-        output.line(f"{job.name} has already ended: {state.status}; nothing was changed")
+        output.line(f"{run.name} has already ended: {state.status}; nothing was changed")
         return
-    output.line(f"stopped {job.name}")
+    output.line(f"stopped {run.name}")
     output.line("its functions end at their next batch or wait; finished epochs are kept")
-    output.line(f"resume it: stepml retry {job.name}{target.flags}")
+    output.line(f"resume it: stepml retry {run.name}{target.flags}")
 
 
 def retry(
@@ -97,34 +96,34 @@ def retry(
     Ctrl-C stops watching; the job continues.
     """
     target = Target.chosen(local, endpoint_url, stack, profile, region)
-    client = target.client()
-    job = client.execution(execution)
-    check_directory(out / (name or job.name))
+    run = target.run(execution)
+    check_directory(out / (name or run.name))
     output = Output(as_json, survives=not detach)
-    with output.working(f"retrying {job.name}"):
-        retried = client.retry(job, epoch, name)
-    for line in retried_lines(job, retried):
+    with output.working(f"retrying {run.name}"):
+        now = run.retry(epoch, name)
+    retried = now.retried
+    assert retried is not None  # `retry` has returned it
+    for line in retried_lines(run.name, retried):
         output.line(line)
     more = {"how": retried.how, "first_epoch": retried.epoch, "why": retried.reason}
     if detach:
-        now = retried.execution
-        output.json_line({**started_event(now), **more})
+        output.json_line({**started_event(now.execution), **more})
         output.line(f"watch it with: stepml watch {now.name}{target.flags}")
         return
-    follow_to_end(client, retried.execution, target, out, output, more, strict)
+    follow_to_end(now, target, out, output, more, strict)
 
 
-def retried_lines(job: Execution, retried: Retried) -> list[str]:
-    """Return lines that say how ``job`` was resumed."""
+def retried_lines(job: str, retried: Retried) -> list[str]:
+    """Return lines that say how the run named ``job`` was resumed."""
     if retried.epoch is None:
         return ["retried; all its epochs are finished, the model is written"]
     if retried.how == "redriven":
         note = "; finished epochs are not trained again" if retried.epoch > 1 else ""
         return [f"retried from epoch {retried.epoch}{note}"]
     if retried.how == "resumed":
-        before = f"the epochs before it are those of {job.name}"
+        before = f"the epochs before it are those of {job}"
     else:
-        before = f"with the job of {job.name}"
+        before = f"with the job of {job}"
     return [
         f"{retried.execution.name}: a new execution, from epoch {retried.epoch} on",
         f"  {before}",

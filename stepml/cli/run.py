@@ -31,7 +31,7 @@ from stepml.job.names import DEFAULT_STACK, new_name
 from stepml.reports.events import started_event
 
 if TYPE_CHECKING:
-    from stepml.client import Client, Execution
+    from stepml.client import Client, Run
 
 MAX_WORKERS_PER_CORE = 16  # on this machine; above it, their starts dominate a job
 
@@ -113,13 +113,13 @@ def run(
     if repeat is not None:
         _repeat(client, text, chosen, repeat, target, None if detach else out, output)
         return
-    execution = _started(client, text, chosen, target)
+    started = _started(client, text, chosen, target)
     if detach:
-        output.json_line(started_event(execution))
-        output.line(f"started {execution.name}")
-        output.line(f"watch it with: stepml watch {execution.name}{target.flags}")
+        output.json_line(started_event(started.execution))
+        output.line(f"started {started.name}")
+        output.line(f"watch it with: stepml watch {started.name}{target.flags}")
         return
-    follow_to_end(client, execution, target, out, output)
+    follow_to_end(started, target, out, output)
 
 
 def watch(
@@ -138,12 +138,10 @@ def watch(
     Ctrl-C stops watching; the job continues.
     """
     target = Target.chosen(local, endpoint_url, stack, profile, region)
-    client = target.client()
-    followed = client.execution(execution)
-    client.describe(followed)  # raises if there is none
+    followed = target.client().find(execution)
     check_directory(out / followed.name)
     output = Output(as_json, survives=True)
-    follow_to_end(client, followed, target, out, output, strict=strict)
+    follow_to_end(followed, target, out, output, strict=strict)
 
 
 def default_name(job: Path) -> str:
@@ -178,9 +176,9 @@ def crowding_note(workers: int, cores: int) -> str | None:
     return f"note: {workers} workers share the {cores} cores of this machine and start slowly"
 
 
-def _started(client: Client, job: str, name: str, target: Target) -> Execution:
+def _started(client: Client, job: str, name: str, target: Target) -> Run:
     try:
-        return client.start(job, name)
+        return client.run(job, name)
     except KeyboardInterrupt:
         hint = f"stepml watch {name}{target.flags}"
         Output(as_json=False).complaint(f"interrupted; {name} may have started: {hint}")
@@ -195,8 +193,7 @@ def check_directory(directory: Path) -> None:
 
 
 def follow_to_end(
-    client: Client,
-    execution: Execution,
+    run: Run,
     target: Target,
     out: Path,
     output: Output,
@@ -206,9 +203,9 @@ def follow_to_end(
     """Watch a job until it ends, download its results, and exit with its exit code."""
     from stepml.cli.following import follow
 
-    code = follow(client, execution, target, out, output, more or {}, strict)
-    place = out / execution.name
-    _exit(code, output, f"{execution.name} has succeeded and its model is in {place}, but ")
+    code = follow(run, target, out, output, more or {}, strict)
+    place = out / run.name
+    _exit(code, output, f"{run.name} has succeeded and its model is in {place}, but ")
 
 
 def _exit(code: int, output: Output, done: str) -> None:

@@ -13,8 +13,11 @@ from stepml.client.connection import Connection, connect
 from stepml.client.logs import LogLine
 from stepml.client.retrying import Retried
 from stepml.client.run import Run
+from stepml.client.run_facts import RunFacts
+from stepml.client.run_list import Runs
 from stepml.client.stack import Stack
 from stepml.client.stopping import Stopped
+from stepml.client.tabular import EpochFunction, Epochs, Parts, Tabular
 from stepml.client.transfers import Upload
 from stepml.client.watching import Snapshot, watch
 from stepml.job.names import DEFAULT_STACK
@@ -35,20 +38,26 @@ __all__ = [
     "Client",
     "Connection",
     "EpochAttempt",
+    "EpochFunction",
+    "Epochs",
     "Execution",
     "ExecutionNotFoundError",
     "ExecutionState",
     "Failure",
     "LogLine",
+    "Parts",
     "Phase",
     "Retried",
     "RetryRefusedError",
     "Run",
+    "RunFacts",
     "RunFailedError",
     "RunNameTakenError",
+    "Runs",
     "Snapshot",
     "Stack",
     "Stopped",
+    "Tabular",
     "Upload",
     "connect",
     "watch",

@@ -10,8 +10,7 @@ from datetime import date, time
 from pathlib import Path, PurePath
 from typing import Any
 
-import msgspec
-
+from stepml.client.job_objects import object_json
 from stepml.client.text_mistakes import TextMistakeError
 from stepml.job.errors import InvalidJobError
 from stepml.job.json_text import job_text
@@ -49,19 +48,12 @@ def job_json(content: bytes, file: str = "") -> str:
     return text if kind == "JSON" else json.dumps(_parsed(text, kind, file))
 
 
-def given_json(job: Mapping[str, Any] | bytes | str) -> str:
-    """Return a job as JSON text: its object, its JSON, or the content of its file."""
-    if isinstance(job, Mapping):
-        return json.dumps(dict(job))
-    return job_json(job) if isinstance(job, bytes) else job
-
-
-def given_job(job: JobSpec | Mapping[str, Any] | str | PurePath) -> tuple[str, str]:
+def given_job(job: JobSpec | Mapping[str, Any] | str | bytes | PurePath) -> tuple[str, str]:
     """Return a job as JSON text, and a stem for the name of its run.
 
     Parameters
     ----------
-    job : JobSpec, mapping, path or str
+    job : JobSpec, mapping, path, str or bytes
         The job, or its file, or its text.
 
     Raises
@@ -69,10 +61,15 @@ def given_job(job: JobSpec | Mapping[str, Any] | str | PurePath) -> tuple[str, s
     InvalidJobError
         There is no such file, or it is no job.
     """
-    if isinstance(job, JobSpec):
-        return msgspec.json.encode(job).decode(), "job"
-    if isinstance(job, Mapping):
-        return given_json(job), "job"
+    if isinstance(job, JobSpec | Mapping):
+        return object_json(job), "job"
+    if isinstance(job, bytes):
+        return job_json(job), "job"
+    if not isinstance(job, str | PurePath):
+        raise InvalidJobError(
+            "the job: expected a stepml.Job, a mapping, the path of a file or a text, "
+            f"got {type(job).__name__}"
+        )
     if isinstance(job, str) and not _is_name_of_file(job):
         return job_json(job.encode()), "job"
     path = Path(job)

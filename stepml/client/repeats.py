@@ -13,7 +13,7 @@ from stepml.job.reports import JobReport, total_cost_usd
 from stepml.records.errors import RunNameTakenError
 
 if TYPE_CHECKING:
-    from stepml.client import Client, Execution
+    from stepml.client import Client, Run
 
 MOST_REPEATS = 1000
 
@@ -52,7 +52,7 @@ def repeated_names(name: str, count: int) -> list[str]:
     return [f"{name}-s{number}" for number in range(1, count + 1)]
 
 
-def start_or_find(client: Client, repeat: Repeat) -> Execution:
+def start_or_find(client: Client, repeat: Repeat) -> Run:
     """Start a run, or return the one that the same command has started before.
 
     Raises
@@ -61,10 +61,10 @@ def start_or_find(client: Client, repeat: Repeat) -> Execution:
         Another job has had the name.
     """
     try:
-        return client.start(repeat.job, repeat.name)
+        return client.run(repeat.job, repeat.name)
     except RunNameTakenError:
-        found = client.execution(repeat.name)
-        if client.describe(found).job != repeat.job:
+        found = client.named(repeat.name)
+        if found.state.job != repeat.job:
             raise
         return found
 

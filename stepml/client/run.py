@@ -3,63 +3,104 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from stepml.client.epoch_list import Epochs
+from stepml.client import retrying, stopping, transfers
+from stepml.client.arns import connection_of, train_execution
+from stepml.client.connection import Connection
 from stepml.client.libraries import require_plots
 from stepml.client.live import html_of, in_notebook, show, shown_live, unseen
+from stepml.client.retrying import Retried
+from stepml.client.run_facts import RunFacts
 from stepml.client.run_records import record_of
-from stepml.client.watching import Snapshot, watch
+from stepml.client.stack import Stack, find_stack
+from stepml.client.stopping import Stopped
+from stepml.client.tabular import Epochs, Parts
+from stepml.client.watching import Sleep, Snapshot, sleep_within, until_ended, watch
 from stepml.records.errors import RunFailedError
-from stepml.records.execution import SUCCEEDED, Execution, ExecutionState
+from stepml.records.execution import SUCCEEDED, Execution
 from stepml.reports.courses import axis_named
 
 if TYPE_CHECKING:
-    from stepml.client.client import Client
-    from stepml.client.logs import LogLine
-    from stepml.client.stopping import Stopped
-    from stepml.job.reports import JobReport
-    from stepml.records.failures import Failure
     from stepml.reports.fragments import Page
     from stepml.reports.run_record import RunRecord
     from stepml.reports.self_showing import Plot
     from stepml.trained_model import TrainedModel
 
 
-class Run:
-    """A job of a stack, which runs or has ended; see `Client.run` and `Client.find`.
+class Run(RunFacts):
+    """A job of a stack, which runs or has ended; see `Client.run`, `Client.find` and `from_arn`.
 
-    Every property asks AWS anew.
+    Every property asks AWS anew. ``await run`` waits as `wait` does, and blocks no event loop.
+
+    Attributes
+    ----------
+    connection : Connection
+    stack : Stack
+    execution : Execution
+        The execution of the state machine ``train``.
+    retried : Retried or None
+        How it was resumed, if `retry` has returned it.
     """
 
-    def __init__(self, client: Client, execution: Execution) -> None:
-        self.client = client
-        self.execution = execution
+    def __init__(
+        self,
+        connection: Connection,
+        stack: Stack,
+        execution: Execution,
+        retried: Retried | None = None,
+    ) -> None:
+        super().__init__(connection, stack, execution)
+        self.retried = retried
 
-    @property
-    def name(self) -> str:
-        """The job's id."""
-        return self.execution.name
+    @classmethod
+    def from_arn(
+        cls,
+        arn: str,
+        *,
+        profile: str | None = None,
+        endpoint_url: str | None = None,
+        connection: Connection | None = None,
+    ) -> Run:
+        """Return the run with this ARN; the ARN names the region and the stack.
 
-    @property
-    def arn(self) -> str:
-        """The ARN of the execution."""
-        return self.execution.arn
+        Parameters
+        ----------
+        arn : str
+            Of an execution of a state machine ``<stack>-train``.
+        profile, endpoint_url : str, optional
+            As for `Client`. Without them, an ARN of the local AWS is looked up there.
+        connection : Connection, optional
+            Takes the place of all of these.
 
-    @property
-    def state(self) -> ExecutionState:
-        """The state of the execution."""
-        return self.client.describe(self.execution)
+        Raises
+        ------
+        ExecutionNotFoundError
+            It is no such ARN, or there is no such job.
+        AccessError
+            The account cannot be used, or has no such stack.
+        """
+        found = train_execution(arn)
+        if connection is None:
+            connection = connection_of(found, endpoint_url, profile)
+        run = cls(connection, find_stack(connection, found.stack), found.execution)
+        run.require()
+        return run
 
-    @property
-    def status(self) -> str:
-        """RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED or PENDING_REDRIVE, as AWS names them."""
-        return self.state.status
+    def require(self) -> None:
+        """Raise `ExecutionNotFoundError` if there is no such job."""
+        _ = self.state
+
+    def watch(
+        self, sleep: Sleep = time.sleep, clock: Callable[[], float] = time.monotonic
+    ) -> Iterator[Snapshot]:
+        """Yield snapshots until the job has ended; the last one is complete."""
+        return watch(self, sleep, clock)
 
     def wait(
         self,
@@ -91,42 +132,44 @@ class Run:
         RunFailedError
             It failed, ran out of time or was stopped.
         """
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
         with shown_live(self) if show else nullcontext(unseen) as look:
-            for snapshot in self.watch():
+            for snapshot in self.watch(sleep_within(timeout_s, self.name)):
                 look(snapshot)
                 if on_snapshot is not None:
                     on_snapshot(snapshot)
-                is_late = deadline is not None and time.monotonic() > deadline
-                if is_late and not snapshot.state.ended:
-                    raise TimeoutError(f"{self.name} has not ended after {timeout_s:g} seconds")
-        if check and (failure := self.failure) is not None:
+        return self._checked() if check else self
+
+    def __await__(self) -> Generator[Any, None, Run]:
+        return self._ended().__await__()
+
+    async def _ended(self) -> Run:
+        from asyncio import to_thread
+
+        await until_ended(self)
+        return await to_thread(self._checked)
+
+    def _checked(self) -> Run:
+        failure = self.failure
+        if failure is not None:
             raise RunFailedError(self.name, failure)
         return self
-
-    def watch(self) -> Iterator[Snapshot]:
-        """Yield snapshots until the job has ended; the last one is complete."""
-        return watch(self.client, self.execution)
 
     @property
     def epochs(self) -> Epochs:
         """Every attempt at every epoch so far, in the order of their start."""
-        return Epochs(self.client.epochs(self.execution))
+        return Epochs(self.attempts_at(self.state))
 
     @property
-    def result(self) -> JobReport | None:
-        """The report of a job that has ended with a model, or None."""
-        return self.client.report(self.execution)
+    def parts(self) -> Parts:
+        """The functions of all finished epochs: where their time went, and their traffic."""
+        attempts = self.epochs
+        functions = self.functions_by_epoch([each.report for each in attempts if each.report])
+        return Parts.of(attempts, functions)
 
     @property
     def record(self) -> RunRecord:
         """Everything that is known of the job; plots, reports and comparisons are made of it."""
-        return record_of(self.client, self.execution)
-
-    @property
-    def failure(self) -> Failure | None:
-        """The failure that ended the job, with rank and log group; None if there is none."""
-        return self.client.failure(self.execution)
+        return record_of(self)
 
     @property
     def cost(self) -> float | None:
@@ -159,12 +202,8 @@ class Run:
 
         return Page(run_page(self.record), f"report on {self.name}")
 
-    def logs(self, rank: int | None = None) -> list[LogLine]:
-        """Return the log lines of the job's functions, of one rank or all, oldest first."""
-        return self.client.logs(self.execution, rank)
-
     def model(self) -> TrainedModel:
-        """Return the trained model.
+        """Return the trained model, after waiting for the end of the job.
 
         Raises
         ------
@@ -187,17 +226,70 @@ class Run:
         """Return the model's prediction for each row; see `TrainedModel.predict`."""
         return self.model().predict(X)
 
-    def download(self, directory: Path) -> dict[str, Path]:
-        """Copy the model, its card, report and history to ``directory``; return their paths."""
-        return self.client.download(self.execution, directory)
+    def download(self, directory: str | Path) -> dict[str, Path]:
+        """Copy the job's model, its card, report and history to ``directory``; return their paths.
 
-    def retry(self, epoch: int | None = None, name: str | None = None) -> Run:
-        """Resume the job, or train it again from an epoch; see `Client.retry`."""
-        return Run(self.client, self.client.retry(self.execution, epoch, name).execution)
+        Raises
+        ------
+        OSError
+            ``directory`` cannot be written; nothing has changed there.
+        """
+        place = Path(directory)
+        return transfers.download_results(self.connection, self.stack, self.name, place)
 
-    def stop(self, cause: str = "by stepml.Run") -> Stopped:
-        """Stop the job; it can be resumed: see `retry`."""
-        return self.client.stop(self.execution, cause)
+    def retry(
+        self, epoch: int | None = None, name: str | None = None, sleep: Sleep = time.sleep
+    ) -> Run:
+        """Resume a job that failed, timed out or was stopped, or train it again from an epoch.
+
+        Finished epochs are not trained again. If Step Functions can redrive the execution, it
+        does; otherwise a new execution takes over what the job has finished. The returned run
+        has the execution that trains now, and says in ``retried`` how and why.
+
+        Parameters
+        ----------
+        epoch : int, optional
+            The first epoch to train again, from 1 to one after the last finished one. This
+            always starts a new execution; the job may also be running or have succeeded.
+        name : str, optional
+            Name of the new execution. Defaults to the job's name and the time. A name without an
+            epoch starts a new execution as well.
+
+        Raises
+        ------
+        RetryRefusedError
+            No epoch is given and the job is running or has succeeded; or it has fewer epochs; or
+            its input is invalid, so that it would fail again.
+        ExecutionNotFoundError
+            There is no such job.
+        RunNameTakenError
+            Another execution has used the new name.
+        """
+        retried = retrying.retry(self.connection, self.stack, self.execution, epoch, name, sleep)
+        return Run(self.connection, self.stack, retried.execution, retried)
+
+    def stop(self, cause: str = "by stepml.Run", sleep: Sleep = time.sleep) -> Stopped:
+        """Stop the job: its executions at once, its functions at their next batch or wait.
+
+        A job that has ended does not change. A stopped job can be resumed: see `retry`.
+
+        Parameters
+        ----------
+        cause : str
+            The person or program that stops it; DescribeExecution shows it.
+
+        Raises
+        ------
+        ExecutionNotFoundError
+            There is no such job.
+        """
+        return stopping.stop(self.connection, self.stack, lambda: self.state, cause, sleep)
+
+    def __eq__(self, other: object) -> bool:
+        return self.arn == other.arn if isinstance(other, Run) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.arn)
 
     def __repr__(self) -> str:
         return f"Run({self.name!r})"

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from stepml.client.run_facts import RunFacts
 from stepml.job.errors import InvalidJobError
 from stepml.job.names import LATEST
 from stepml.job.parse import parse_job
@@ -15,21 +15,17 @@ from stepml.job.parts import FunctionTimes
 from stepml.job.reports import EpochReport, JobReport
 from stepml.job.spec import JobSpec
 from stepml.records.errors import AccessError, ExecutionNotFoundError
-from stepml.records.execution import Execution, ExecutionState
+from stepml.records.execution import ExecutionState
 from stepml.reports.choosing import chosen_epochs, chosen_functions
 from stepml.reports.run_record import RunNotFoundError, RunRecord
 
-if TYPE_CHECKING:
-    from stepml.client.client import Client
 
-
-def record_of(client: Client, execution: Execution, final: JobReport | None = None) -> RunRecord:
+def record_of(run: RunFacts, final: JobReport | None = None) -> RunRecord:
     """Return the record of a job of a stack.
 
     Parameters
     ----------
-    client : Client
-    execution : Execution
+    run : RunFacts
     final : JobReport, optional
         Its final report, if that is known already.
 
@@ -40,34 +36,36 @@ def record_of(client: Client, execution: Execution, final: JobReport | None = No
     ReportUnreadableError
         A report is damaged, or of another version of StepML.
     """
-    state = client.describe(execution)
+    state = run.state
     if final is None and state.ended:
-        final = client.report(execution)
+        final = run.result
     record = RunRecord(
-        job_id=execution.name,
+        job_id=run.name,
         status=state.status,
         started_at=state.started_at,
         ended_at=state.ended_at,
         job=state.job,
-        spec=final.spec if final is not None else _planned(client, state),
-        attempts=client.attempts_at(state, final),
+        spec=final.spec if final is not None else _planned(run, state),
+        attempts=run.attempts_at(state, final),
         final=final,
-        dataset=final.dataset if final is not None else client.dataset_facts(execution),
-        failure=client.failure_of(state),
-        environment=_environment(client, final),
-        is_local=client.connection.is_local,
+        dataset=final.dataset if final is not None else run.dataset,
+        failure=run.failure_of(state),
+        environment=_environment(run, final),
+        is_local=run.connection.is_local,
     )
-    return replace(record, functions=_functions(client, execution, record.epochs))
+    return replace(record, functions=_functions(run, record.epochs))
 
 
-def find_run(place: str, client: Callable[[], Client], results: Path = Path("runs")) -> RunRecord:
+def find_run(
+    place: str, named: Callable[[str], RunFacts], results: Path = Path("runs")
+) -> RunRecord:
     """Return a run by the directory of its results, its name, its ARN, or ``latest``.
 
     Parameters
     ----------
     place : str
-    client : callable
-        Makes the client of the stack; only called for what is not here.
+    named : callable
+        Returns the run of the stack with a name; only called for what is not here.
     results : Path
         The directory with the results of runs. A run with a model there is not looked up in the
         stack; one without may have gone on.
@@ -87,8 +85,7 @@ def find_run(place: str, client: Callable[[], Client], results: Path = Path("run
     if here is not None and here.final is not None:
         return here
     try:
-        found = client()
-        return record_of(found, found.execution(place))
+        return record_of(named(place))
     except (AccessError, ExecutionNotFoundError) as error:
         if here is not None:
             return here
@@ -113,29 +110,27 @@ def _downloaded(directory: Path) -> RunRecord | None:
         return None
 
 
-def _planned(client: Client, state: ExecutionState) -> JobSpec | None:
-    spec = client.planned(state.execution)
+def _planned(run: RunFacts, state: ExecutionState) -> JobSpec | None:
+    spec = run.planned
     if spec is None:
         with suppress(InvalidJobError):
-            spec = parse_job(state.job).in_bucket(client.stack.bucket)
+            spec = parse_job(state.job).in_bucket(run.stack.bucket)
     return spec
 
 
-def _functions(
-    client: Client, execution: Execution, reports: Sequence[EpochReport]
-) -> dict[int, list[FunctionTimes]]:
+def _functions(run: RunFacts, reports: Sequence[EpochReport]) -> dict[int, list[FunctionTimes]]:
     wanted = [each for each in chosen_epochs(reports) if each.quantiles and not each.functions]
-    found = client.functions_by_epoch(execution, wanted)
+    found = run.functions_by_epoch(wanted)
     return {each.epoch: chosen_functions(found[each.epoch], each) for each in wanted}
 
 
-def _environment(client: Client, final: JobReport | None) -> dict[str, str]:
+def _environment(run: RunFacts, final: JobReport | None) -> dict[str, str]:
     known: Mapping[str, str] = {} if final is None else {**final.versions, **final.kernels}
-    region = client.connection.session.region_name
-    memory = client.stack.parameters.get("ExecutorMemory", "")
+    region = run.connection.session.region_name
+    memory = run.stack.parameters.get("ExecutorMemory", "")
     return {
         **known,
-        "stack": client.stack.name,
-        **({"region": region} if region and not client.connection.is_local else {}),
+        "stack": run.stack.name,
+        **({"region": region} if region and not run.connection.is_local else {}),
         **({"memory_mb": memory} if memory else {}),
     }

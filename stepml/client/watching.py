@@ -5,20 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from stepml.client.attempt_failures import epoch_child
 from stepml.client.connection import is_throttled
 from stepml.client.function_waits import FunctionWait
+from stepml.client.run_facts import RunFacts
 from stepml.job.reports import DatasetFacts, EpochReport
 from stepml.records.errors import AccessError
 from stepml.records.execution import Execution, ExecutionState
 from stepml.records.failures import Failure
 from stepml.records.history import CONTINUES, FailedTask, JobHistory, Phase
 
-if TYPE_CHECKING:
-    from stepml.client.client import Client
-
+Sleep = Callable[[float], None]
 MAX_PAUSE_S = 30.0  # between two requests to a service that throttles
 
 
@@ -36,37 +34,63 @@ class Snapshot:
 
 
 def watch(
-    client: Client,
-    execution: Execution,
-    sleep: Callable[[float], None] = time.sleep,
+    run: RunFacts,
+    sleep: Sleep = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Snapshot]:
-    """Yield snapshots until the execution has ended; the last one is complete.
+    """Yield snapshots until the job has ended; the last one is complete.
 
     Every execution ends: its state machine has a time limit in every state.
 
     Raises
     ------
     ExecutionNotFoundError
-        There is no such execution.
+        There is no such job.
     AccessError
         The services can no longer be reached.
     """
-    watcher = _Watcher(client, execution, clock)
-    pause_s = client.connection.poll_s
+    watcher = Watcher(run, clock)
     while True:
-        try:
-            snapshot = watcher.look()
-            pause_s = client.connection.poll_s
-        except AccessError as error:
-            if not is_throttled(error):
-                raise
-            pause_s = min(2 * pause_s, MAX_PAUSE_S)
-        else:
+        snapshot = watcher.look()
+        if snapshot is not None:
             yield snapshot
             if snapshot.state.ended:
                 return
-        sleep(pause_s)
+        sleep(watcher.pause_s)
+
+
+async def until_ended(run: RunFacts) -> None:
+    """Return when the job has ended, without blocking the event loop; see `watch` for errors."""
+    import asyncio  # which takes long, and the command line does not need it
+
+    watcher = Watcher(run)
+    while (look := await asyncio.to_thread(watcher.look)) is None or not look.state.ended:
+        await asyncio.sleep(watcher.pause_s)
+
+
+def sleep_within(timeout_s: float | None, name: str) -> Sleep:
+    """Return a sleep that ends at a time limit, and after it raises `TimeoutError`.
+
+    Parameters
+    ----------
+    timeout_s : float or None
+        From now on; None: no limit.
+    name : str
+        The job's id, for the error.
+    """
+    if timeout_s is None:
+        return time.sleep
+    if not timeout_s >= 0:
+        raise ValueError(f"timeout_s: expected seconds of at least 0, or None, got {timeout_s!r}")
+    deadline = time.monotonic() + timeout_s
+
+    def sleep(seconds: float) -> None:
+        left_s = deadline - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError(f"{name} has not ended after {timeout_s:g} seconds; it goes on")
+        time.sleep(min(seconds, left_s))
+
+    return sleep
 
 
 @dataclass(slots=True)
@@ -77,26 +101,46 @@ class _Followed:
     history: JobHistory = field(default_factory=JobHistory)
 
 
-class _Watcher:
-    def __init__(self, client: Client, execution: Execution, clock: Callable[[], float]) -> None:
-        self._client = client
-        self._execution = execution
-        self._first = self._newest = _Followed(execution)
+class Watcher:
+    """Looks at a job again and again.
+
+    Attributes
+    ----------
+    pause_s : float
+        Seconds to wait before the next look: more if the services throttle.
+    """
+
+    def __init__(self, run: RunFacts, clock: Callable[[], float] = time.monotonic) -> None:
+        self._run = run
+        self._first = self._newest = _Followed(run.execution)
         self._epochs: list[EpochReport] = []
         self._retried: list[FailedTask] = []
         self._failed_attempts: list[Failure] = []
         self._dataset: DatasetFacts | None = None
-        self._wait = FunctionWait(client.connection, client.stack, execution.name, clock)
+        self._wait = FunctionWait(run.connection, run.stack, run.name, clock)
+        self.pause_s = run.connection.poll_s
 
-    def look(self) -> Snapshot:
+    def look(self) -> Snapshot | None:
+        """Return the state of the job, or None if the services throttle; see `watch` for errors."""
+        try:
+            snapshot = self._look()
+        except AccessError as error:
+            if not is_throttled(error):
+                raise
+            self.pause_s = min(2 * self.pause_s, MAX_PAUSE_S)
+            return None
+        self.pause_s = self._run.connection.poll_s
+        return snapshot
+
+    def _look(self) -> Snapshot:
         # The state is read first, so that the following reads find everything from before the end.
-        state = self._client.describe(self._execution)
+        state = self._run.state
         self._read_history()
         if self._needs_continuation(state):
             self._find_continuation(state)
         phase = self._phase()
         if phase.has_epochs:
-            self._dataset = self._dataset or self._client.dataset_facts(self._execution)
+            self._dataset = self._dataset or self._run.dataset
             self._read_epochs()
         self._explain_failures()
         failed, progress = tuple(self._failed_attempts), (phase, len(self._epochs))
@@ -106,7 +150,7 @@ class _Watcher:
     def _read_history(self) -> None:
         # Only of the newest execution: the earlier ones wait for it.
         followed = self._newest
-        events = self._client.events_after(followed.execution, followed.history.last_event_id)
+        events = self._run.events_after(followed.execution, followed.history.last_event_id)
         known = len(followed.history.retried)
         followed.history.read(events)
         self._retried += followed.history.retried[known:]
@@ -119,7 +163,7 @@ class _Watcher:
         return self._newest is not self._first and history.ended and not state.ended
 
     def _find_continuation(self, state: ExecutionState) -> None:
-        found = self._client.newest_continuation(state)
+        found = self._run.newest_continuation(state)
         if found is not None and found != self._newest.execution:
             if self._newest.history.last_failed is not None:  # the next one retries it
                 self._retried.append(self._newest.history.last_failed)
@@ -133,13 +177,13 @@ class _Watcher:
 
     def _explain_failures(self) -> None:
         for task in self._retried[len(self._failed_attempts) :]:
-            child = epoch_child(self._execution.name, task.cause)
-            found = child and self._client.failure_of_attempt(self._execution, child)
+            child = epoch_child(self._run.name, task.cause)
+            found = child and self._run.failure_of_attempt(child)
             self._failed_attempts.append(found or task.failure)
 
     def _read_epochs(self) -> None:
         # Continue after a report of a last epoch: it may be of a job that this one has resumed.
-        while (report := self._client.epoch_report(self._execution, self._next_epoch)) is not None:
+        while (report := self._run.epoch_report(self._next_epoch)) is not None:
             self._epochs.append(report)
 
     @property

@@ -164,7 +164,7 @@ class Destruction:
         client = Client(self.connection, self.name)
         for job in jobs:
             self.say(f"stopping {job}")
-            client.stop(client.execution(job), "by stepml destroy")
+            client.named(job).stop("by stepml destroy")
 
     def _running(self, stacks: Sequence[StackState]) -> list[str]:
         main = self._main(stacks)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -10,11 +9,12 @@ from dataclasses import dataclass
 
 from stepml.client.client import Client
 from stepml.client.connection import translated
+from stepml.client.run import Run
 from stepml.client.stored import delete_stored
 from stepml.deployment.errors import DeploymentError
 from stepml.job import keys
 from stepml.job.errors import StorageUnavailableError
-from stepml.records.execution import Execution, ExecutionState
+from stepml.records.execution import ExecutionState
 
 WAIT_S = 900.0  # with cold starts in a new network
 START_S = 420.0  # of a parameter server's VM, which installs its libraries
@@ -71,7 +71,7 @@ def smoke(
     trials = [_Trial(client, name) for name in names]
     began = time.monotonic()
     results = [each.ended(began + wait_s, began + start_s, sleep) for each in trials]
-    jobs = [execution.name for each in trials for execution in each.executions]
+    jobs = [run.name for each in trials for run in each.runs]
     for place in (DATA_KEY, *map(keys.job_prefix, jobs)):
         delete_stored(client.connection, bucket, place)
     return results
@@ -99,39 +99,37 @@ class _Trial:
     def __init__(self, client: Client, channel: str) -> None:
         self._client = client
         self._channel = channel
-        self.executions: list[Execution] = []
+        self.runs: list[Run] = []
         self._start()
 
     def ended(self, deadline: float, repeat_until: float, sleep: Callable[[float], None]) -> Smoke:
         """Return the job that has succeeded; both times are those of the monotonic clock."""
         while True:
-            execution = self.executions[-1]
-            state = self._awaited(execution, deadline, sleep)
+            run = self.runs[-1]
+            state = self._awaited(run, deadline, sleep)
             if state.succeeded:
                 assert state.ended_at is not None
                 seconds = (state.ended_at - state.started_at).total_seconds()
-                return Smoke(self._channel, execution.name, seconds)
-            failure = self._client.failure_of(state)
+                return Smoke(self._channel, run.name, seconds)
+            failure = run.failure_of(state)
             is_absent = failure is not None and failure.error == _UNREACHED
             if not is_absent or time.monotonic() > repeat_until:
                 raise SmokeTestError(
                     f"the stack is deployed, but the smoke job over {self._channel}, "
-                    f"{execution.name}, is {state.status}: {failure or 'no reason given'}"
+                    f"{run.name}, is {state.status}: {failure or 'no reason given'}"
                 )
             sleep(self._client.connection.poll_s)
             self._start()
 
     def _start(self) -> None:
         name = f"smoke-{self._channel.replace('_', '-')}-{uuid.uuid4().hex[:8]}"
-        self.executions.append(self._client.start(json.dumps(job(self._channel)), name))
+        self.runs.append(self._client.run(job(self._channel), name))
 
-    def _awaited(
-        self, execution: Execution, deadline: float, sleep: Callable[[float], None]
-    ) -> ExecutionState:
-        while not (state := self._client.describe(execution)).ended:
+    def _awaited(self, run: Run, deadline: float, sleep: Callable[[float], None]) -> ExecutionState:
+        while not (state := run.state).ended:
             if time.monotonic() > deadline:
                 raise SmokeTestError(
-                    f"the smoke job over {self._channel}, {execution.name}, is still {state.status}"
+                    f"the smoke job over {self._channel}, {run.name}, is still {state.status}"
                 )
             sleep(self._client.connection.poll_s)
         return state

@@ -29,7 +29,7 @@ def function_rows(
 ) -> list[Row]:
     """Return a row for each function of the attempts that ended their epochs."""
     return [
-        {"epoch": attempt.epoch, "attempt": attempt.number, **_function_row(each)}
+        {"epoch": attempt.epoch, "attempt": attempt.number, **function_row(each)}
         for attempt in attempts
         if attempt.report is not None
         for each in functions.get(attempt.epoch, ())
@@ -81,7 +81,7 @@ def report_row(report: EpochReport) -> Row:
     }
 
 
-def _function_row(times: FunctionTimes) -> Row:
+def function_row(times: FunctionTimes) -> Row:
     """Return the fields of a function, those of its parts and of its traffic beside the others."""
     fields = asdict(times)
     parts, traffic = fields.pop("parts"), fields.pop("traffic")

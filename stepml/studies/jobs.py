@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +20,7 @@ from stepml.studies.prices import server_usd
 from stepml.studies.results import CellResult, CurvePoint
 
 if TYPE_CHECKING:
-    from stepml.client import Client, Execution
+    from stepml.client import Client, Run
 
 LOCAL_PLACE = "the local AWS"
 ASK_TIMEOUT_S = 5.0
@@ -80,41 +79,36 @@ def run_job(
     AccessError
         The services cannot be reached.
     """
-    from stepml.client import watch
-
-    execution = None if before is None else _found(client, before)
-    if execution is None:
+    run = None if before is None else _found(client, before)
+    if run is None:
         save(CellResult(key=cell.key, status="running", place=place, job_id=name))
-        execution = client.start(json.dumps(cell.job), name)
-    *_, last = watch(client, execution, sleep)
+        run = client.run(cell.job, name)
+    *_, last = run.watch(sleep)
     if not last.state.succeeded:
-        failure = client.failure_of(last.state)
-        return _failed(cell, place, execution.name, failure)
-    report = client.report(execution)
+        return _failed(cell, place, run.name, run.failure_of(last.state))
+    report = run.result
     if report is None:
-        gone = ReportUnreadableError(f"{execution.name} has no report any more")
-        return _failed(cell, place, execution.name, gone)
-    return result_of(cell, place, report, _functions(client, execution, report.epochs))
+        gone = ReportUnreadableError(f"{run.name} has no report any more")
+        return _failed(cell, place, run.name, gone)
+    return result_of(cell, place, report, _functions(run, report.epochs))
 
 
-def _found(client: Client, before: CellResult) -> Execution | None:
+def _found(client: Client, before: CellResult) -> Run | None:
     """Return the run that an interrupted study has left, if it is still there and no failure."""
     if not before.job_id or before.status != "running":
         return None
-    execution = client.execution(before.job_id)
+    run = client.named(before.job_id)
     try:
-        state = client.describe(execution)
+        state = run.state
     except ExecutionNotFoundError:  # it was interrupted before the start
         return None
-    return None if state.ended and not state.succeeded else execution
+    return None if state.ended and not state.succeeded else run
 
 
-def _functions(client: Client, execution: Execution, epochs: int) -> list[list[FunctionTimes]]:
+def _functions(run: Run, epochs: int) -> list[list[FunctionTimes]]:
     """Return the functions of each epoch."""
     with ThreadPoolExecutor(READERS) as pool:
-        return list(
-            pool.map(lambda epoch: client.functions_of(execution, epoch), range(1, epochs + 1))
-        )
+        return list(pool.map(run.functions_of, range(1, epochs + 1)))
 
 
 def result_of(

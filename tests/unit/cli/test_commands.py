@@ -164,7 +164,7 @@ def test_the_code_of_a_network_is_sent_once_and_named_in_the_job(
     for (line, place), what in zip(shown, ("sent to", "unchanged in"), strict=True):
         assert re.fullmatch(rf"code: 1 file, \d+ bytes zipped, {what} the stack's bucket:", line)
         assert len(place) < 80
-    started = stack.client().describe(stack.client().execution(name))
+    started = stack.client().named(name).state
     bucket, _, key = json.loads(started.job)["code"].removeprefix("s3://").partition("/")
     stored = stack.service("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
     assert key == keys.code(hashlib.sha256(stored).hexdigest())
@@ -488,7 +488,7 @@ def test_logs_are_a_line_each(stack: MotoStack, job: Path, name: str) -> None:
     started = last_line("run", job, "--name", name)
     assert started["status"] == "SUCCEEDED"
     client = stack.client()
-    moment = client.describe(client.execution(name)).started_at
+    moment = client.named(name).state.started_at
     entry = {"level": "INFO", "message": "rank trained", "job_id": name, "epoch": 2, "rank": 1}
     logs = stack.service("logs")
     group = "/stepml/stepml/executor"

@@ -15,7 +15,6 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from stepml.cli.app import app
-from stepml.client import watch
 from stepml.job.documents import encode
 from stepml.job.parse import parse_job
 from stepml.reports.aligned import aligned
@@ -38,8 +37,8 @@ def runs(stack: MotoStack) -> tuple[str, str]:
     for name, epochs, workers in zip(names, (3, 2), (4, 8), strict=True):
         reports = stack.put_epochs(name, epochs)
         stack.put_results(name, reports, spec=parse_job(JOB | {"workers": workers}))
-        list(watch(client, client.start(JOB_TEXT, name)))
-    client.download(client.execution(names[0]), Path("runs", names[0]))
+        list(client.run(JOB_TEXT, name).watch())
+    client.named(names[0]).download(Path("runs", names[0]))
     return names
 
 
@@ -74,7 +73,7 @@ def test_the_course_of_many_epochs_has_the_first_one(stack: MotoStack) -> None:
         names.append(f"run-{uuid.uuid4().hex[:8]}")
         reports = stack.put_epochs(names[-1], epochs)
         stack.put_results(names[-1], reports, spec=parse_job(JOB))
-        list(watch(client, client.start(JOB_TEXT, names[-1])))
+        list(client.run(JOB_TEXT, names[-1]).watch())
 
     lines = invoke(*names).stdout.splitlines()
 

@@ -41,7 +41,7 @@ def started(stack: MotoStack, *arguments: str | Path, text: str = "") -> Any:
     name = f"run-{uuid.uuid4().hex[:8]}"
     invoke("run", *arguments, "--name", name, "--detach", text=text)
     client = stack.client()
-    return json.loads(client.describe(client.execution(name)).job)
+    return json.loads(client.named(name).state.job)
 
 
 def test_a_job_in_yaml_starts_as_json(stack: MotoStack, yaml_job: Path) -> None:
@@ -94,5 +94,5 @@ def test_the_client_takes_a_mapping_or_the_content_of_a_file(
 ) -> None:
     client = stack.client()
     for job in (JOB, json.dumps(JOB), json.dumps(JOB).encode(), yaml_job.read_bytes()):
-        execution = client.start(job, f"run-{uuid.uuid4().hex[:8]}")
-        assert json.loads(client.describe(execution).job) == JOB
+        run = client.run(job, f"run-{uuid.uuid4().hex[:8]}")
+        assert json.loads(run.state.job) == JOB

@@ -44,7 +44,7 @@ def name(stack: MotoStack) -> str:
 
 def seed_of(stack: MotoStack, name: str) -> Any:
     client = stack.client()
-    return json.loads(client.describe(client.execution(name)).job)["data"]["seed"]
+    return json.loads(client.named(name).state.job)["data"]["seed"]
 
 
 def test_runs_differ_in_their_seed_and_have_a_spread(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stepml.client import Client
+from stepml.client import Run
 from stepml.client.run_records import find_run
 from stepml.job.errors import StepMLError
 from stepml.records.errors import (
@@ -38,7 +38,7 @@ def test_an_error_stays_of_its_kind(
 ) -> None:
     error = kind("no")
 
-    def refused() -> Client:
+    def refused(_name: str) -> Run:
         raise error
 
     with pytest.raises(type(error)) as raised:

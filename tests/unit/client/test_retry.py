@@ -12,7 +12,15 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from stepml.client import Client, Connection, Execution, ExecutionNotFoundError, RetryRefusedError
+from stepml.client import (
+    Client,
+    Connection,
+    Execution,
+    ExecutionNotFoundError,
+    Retried,
+    RetryRefusedError,
+    Run,
+)
 from stepml.client.connection import connect
 from stepml.client.epochs import finished_epochs
 from stepml.client.retrying import next_name
@@ -32,18 +40,18 @@ def name() -> str:
     return f"run-{uuid.uuid4().hex[:8]}"
 
 
-def failed_job(stack: MotoStack, name: str, epochs: int = 0, job: str = JOB_TEXT) -> Execution:
+def failed_job(stack: MotoStack, name: str, epochs: int = 0, job: str = JOB_TEXT) -> Run:
     """Return a job that has ended FAILED after a number of finished epochs."""
     for epoch in range(1, epochs + 1):
         report = epoch_report(epoch, last=False)
         stack.put(keys.epoch_report(name, epoch), encode(report))
     client = stack.client("failing")
     states = stack.service("stepfunctions")
-    execution = client.execution(name)
+    run = client.named(name)
     states.start_execution(stateMachineArn=client.stack.train_arn, name=name, input=job)
-    while not client.describe(execution).ended:
+    while not run.state.ended:
         time.sleep(0.02)
-    return execution
+    return run
 
 
 def stoppable(client: Client) -> Client:
@@ -60,15 +68,20 @@ def fence_of(stack: MotoStack, name: str) -> Fence:
     return decode(body, Fence, "fence")
 
 
-def input_of(client: Client, execution: Execution) -> Any:
-    return json.loads(client.describe(execution).job)
+def input_of(run: Run) -> Any:
+    return json.loads(run.state.job)
+
+
+def how(run: Run) -> Retried:
+    assert run.retried is not None
+    return run.retried
 
 
 def test_a_stopped_job_has_a_fence_at_the_moment_of_its_end(stack: MotoStack, name: str) -> None:
     client = stoppable(stack.client("endless"))
-    execution = client.start(JOB_TEXT, name)
+    run = client.run(JOB_TEXT, name)
 
-    stopped = client.stop(execution)
+    stopped = run.stop()
 
     assert (stopped.changed, stopped.state.status) == (True, "ABORTED")
     fence = fence_of(stack, name)
@@ -81,9 +94,7 @@ def test_a_stopped_job_has_a_fence_at_the_moment_of_its_end(stack: MotoStack, na
 
 
 def test_a_job_that_has_ended_is_not_stopped(stack: MotoStack, name: str) -> None:
-    execution = failed_job(stack, name)
-
-    stopped = stack.client("failing").stop(execution)
+    stopped = failed_job(stack, name).stop()
 
     assert (stopped.changed, stopped.state.status) == (False, "FAILED")
     listed = stack.service("s3").list_objects_v2(Bucket=BUCKET, Prefix=keys.fence(name))
@@ -91,10 +102,10 @@ def test_a_job_that_has_ended_is_not_stopped(stack: MotoStack, name: str) -> Non
 
 
 def test_an_unknown_job_cannot_be_stopped(stack: MotoStack) -> None:
-    client = stack.client()
+    run = stack.client().named("absent")
 
     with pytest.raises(ExecutionNotFoundError, match="no run named 'absent'"):
-        client.stop(client.execution("absent"))
+        run.stop()
 
 
 @pytest.mark.parametrize(
@@ -139,54 +150,46 @@ def test_a_fence_that_somebody_raises_meanwhile_is_kept(
 
 
 def test_what_cannot_be_redriven_goes_on_in_a_new_execution(stack: MotoStack, name: str) -> None:
-    client = stack.client("failing")
-    execution = failed_job(stack, name, epochs=3)
+    retried = failed_job(stack, name, epochs=3).retry()
 
-    retried = client.retry(execution)
-
-    assert (retried.how, retried.epoch) == ("resumed", 4)
-    assert retried.reason == "Step Functions cannot redrive it"
-    assert retried.execution.name.startswith(f"{name}-again-2")
+    assert (how(retried).how, how(retried).epoch) == ("resumed", 4)
+    assert how(retried).reason == "Step Functions cannot redrive it"
+    assert retried.name.startswith(f"{name}-again-2")
     expected = {**JOB, "resume_from": {"job": name, "epoch": 3}}
-    assert input_of(client, retried.execution) == expected
+    assert input_of(retried) == expected
 
 
 def test_a_new_execution_of_a_resumed_job_resumes_that_one(stack: MotoStack, name: str) -> None:
-    client = stack.client("failing")
     job = json.dumps({**JOB, "resume_from": "older"})
-    execution = failed_job(stack, name, epochs=2, job=job)
 
-    retried = client.retry(execution, name=f"{name}-b")
+    retried = failed_job(stack, name, epochs=2, job=job).retry(name=f"{name}-b")
 
-    assert retried.execution.name == f"{name}-b"
-    assert input_of(client, retried.execution)["resume_from"] == {"job": name, "epoch": 2}
+    assert retried.name == f"{name}-b"
+    assert input_of(retried)["resume_from"] == {"job": name, "epoch": 2}
 
 
 @pytest.mark.parametrize("resume_from", [None, "older"])
 def test_a_job_of_which_nothing_was_trained_starts_with_the_same_input(
     stack: MotoStack, name: str, resume_from: str | None
 ) -> None:
-    client = stack.client("failing")
     job = {**JOB, "resume_from": resume_from}
-    execution = failed_job(stack, name, job=json.dumps(job))
 
-    retried = client.retry(execution)
+    retried = failed_job(stack, name, job=json.dumps(job)).retry()
 
-    assert (retried.how, retried.epoch) == ("restarted", 1)
-    assert input_of(client, retried.execution) == job
+    assert (how(retried).how, how(retried).epoch) == ("restarted", 1)
+    assert input_of(retried) == job
 
 
-@pytest.mark.parametrize(("epoch", "how"), [(1, "restarted"), (2, "resumed"), (3, "resumed")])
+@pytest.mark.parametrize(("epoch", "way"), [(1, "restarted"), (2, "resumed"), (3, "resumed")])
 def test_a_job_is_trained_again_from_an_epoch_on(
-    stack: MotoStack, name: str, epoch: int, how: str
+    stack: MotoStack, name: str, epoch: int, way: str
 ) -> None:
-    client = stack.client("failing")
-    execution = failed_job(stack, name, epochs=2, job=json.dumps({**JOB, "resume_from": "older"}))
+    run = failed_job(stack, name, epochs=2, job=json.dumps({**JOB, "resume_from": "older"}))
 
-    retried = client.retry(execution, epoch)
+    retried = run.retry(epoch)
 
-    assert (retried.how, retried.epoch) == (how, epoch)
-    resumed = input_of(client, retried.execution).get("resume_from")
+    assert (how(retried).how, how(retried).epoch) == (way, epoch)
+    resumed = input_of(retried).get("resume_from")
     assert resumed == (None if epoch == 1 else {"job": name, "epoch": epoch - 1})
 
 
@@ -194,53 +197,53 @@ def test_a_job_is_trained_again_from_an_epoch_on(
 def test_an_epoch_out_of_range_is_refused_with_the_range(
     stack: MotoStack, name: str, epoch: int
 ) -> None:
-    execution = failed_job(stack, name, epochs=2)
+    run = failed_job(stack, name, epochs=2)
 
     with pytest.raises(
         RetryRefusedError,
         match=rf"^epoch: expected 1 to 3, as {name} has finished 2 epochs, got {epoch}$",
     ):
-        stack.client("failing").retry(execution, epoch)
+        run.retry(epoch)
 
 
 def test_a_job_that_runs_or_has_succeeded_is_not_retried(stack: MotoStack, name: str) -> None:
     runs, succeeded = stoppable(stack.client("endless")), stack.client()
-    execution = runs.start(JOB_TEXT, name)
+    run = runs.run(JOB_TEXT, name)
     with pytest.raises(RetryRefusedError, match=f"{name} is running: .*--epoch, 1 to 1$"):
-        runs.retry(execution)
-    runs.stop(execution)
+        run.retry()
+    run.stop()
 
     stack.put_epochs(name, 3)
-    execution = succeeded.start(JOB_TEXT, name)
-    while not succeeded.describe(execution).ended:
+    run = succeeded.run(JOB_TEXT, name)
+    while not run.state.ended:
         time.sleep(0.02)
     with pytest.raises(RetryRefusedError, match=f"{name} has succeeded: .*--epoch, 1 to 3$"):
-        succeeded.retry(execution)
+        run.retry()
 
 
 def test_a_running_job_can_be_trained_again_beside_itself(stack: MotoStack, name: str) -> None:
     client = stoppable(stack.client("endless"))
     stack.put_epochs(name, 2)
-    execution = client.start(JOB_TEXT, name)
+    run = client.run(JOB_TEXT, name)
 
-    retried = client.retry(execution, epoch=2)
+    retried = run.retry(epoch=2)
 
-    assert input_of(client, retried.execution)["resume_from"] == {"job": name, "epoch": 1}
-    assert not client.describe(execution).ended
-    for each in (execution, retried.execution):
-        client.stop(each)
+    assert input_of(retried)["resume_from"] == {"job": name, "epoch": 1}
+    assert not run.state.ended
+    for each in (run, retried):
+        each.stop()
 
 
 @pytest.mark.parametrize("epoch", [None, 1])
 def test_a_job_whose_input_is_wrong_is_not_started_again(
     stack: MotoStack, name: str, epoch: int | None
 ) -> None:
-    execution = failed_job(stack, name, job="{}")
+    run = failed_job(stack, name, job="{}")
 
     with pytest.raises(
         RetryRefusedError, match=r"its job is wrong: data: is required .*stepml run"
     ):
-        stack.client("failing").retry(execution, epoch)
+        run.retry(epoch)
 
 
 @pytest.mark.parametrize("epochs", [0, 1, 2, 3, 4, 7, 8, 9])
@@ -270,7 +273,7 @@ def test_an_execution_that_goes_on_with_a_job_is_not_a_job(stack: MotoStack, nam
 
     refusal = f"is a continuation of the run {name}; give that"
     with pytest.raises(ExecutionNotFoundError, match=refusal):
-        client.retry(client.execution(part))
+        client.named(part).retry()
 
 
 @dataclass
@@ -319,10 +322,10 @@ class States:
         return {"executionArn": "arn:new"}
 
 
-def client_of(stack: MotoStack, states: States) -> Client:
+def run_of(stack: MotoStack, states: States, name: str) -> Run:
     connection: Connection = connect(stack.endpoint_url)
     connection._clients["stepfunctions"] = states
-    return Client(connection)
+    return Run(connection, Client(connection).stack, Execution(name, "arn"))
 
 
 def put_end(stack: MotoStack, name: str, stopped_at: datetime) -> None:
@@ -346,10 +349,10 @@ def test_a_job_that_can_be_redriven_is(stack: MotoStack, name: str) -> None:
     stack.put_epochs(name, 2, ended=False)
     put_end(stack, name, MOMENT)  # in whole milliseconds, like events
 
-    retried = client_of(stack, states).retry(Execution(name, "arn"), sleep=pauses.append)
+    retried = run_of(stack, states, name).retry(sleep=pauses.append)
 
     assert (states.redrives, states.started) == (1, [])
-    assert (retried.how, retried.epoch) == ("redriven", 3)
+    assert (how(retried).how, how(retried).epoch) == ("redriven", 3)
     assert retried.execution == Execution(name, "arn")
     assert len(pauses) == 2  # until the redrive is seen
 
@@ -359,18 +362,18 @@ def test_a_job_whose_epochs_are_all_finished_only_gets_its_model(
 ) -> None:
     stack.put_epochs(name, 2)
     put_end(stack, name, MOMENT)
-    redriven = client_of(stack, States()).retry(Execution(name, "arn"), sleep=lambda _: None)
-    assert (redriven.how, redriven.epoch) == ("redriven", None)
+    redriven = run_of(stack, States(), name).retry(sleep=lambda _: None)
+    assert (how(redriven).how, how(redriven).epoch) == ("redriven", None)
     states = States(status="NOT_REDRIVABLE")
-    anew = client_of(stack, states).retry(Execution(name, "arn"), sleep=lambda _: None)
+    anew = run_of(stack, states, name).retry(sleep=lambda _: None)
     # A job that resumed all epochs would have nothing to train.
-    assert (anew.how, anew.epoch) == ("resumed", 2)
+    assert (how(anew).how, how(anew).epoch) == ("resumed", 2)
 
 
 def test_a_job_that_would_be_refused_again_is_not_retried(stack: MotoStack, name: str) -> None:
     states = States(error="InvalidJobError")
     with pytest.raises(RetryRefusedError, match=r"would fail again: InvalidJobError: .* start it"):
-        client_of(stack, states).retry(Execution(name, "arn"), sleep=lambda _: None)
+        run_of(stack, states, name).retry(sleep=lambda _: None)
     assert (states.redrives, states.started) == (0, [])
 
 
@@ -382,10 +385,10 @@ def test_a_job_whose_data_were_wrong_looks_at_them_anew(
     states = States(error=error)
     put_end(stack, name, MOMENT)
 
-    retried = client_of(stack, states).retry(Execution(name, "arn"), sleep=lambda _: None)
+    retried = run_of(stack, states, name).retry(sleep=lambda _: None)
 
-    assert (retried.how, retried.epoch) == ("restarted", 1)
-    assert retried.reason == "its data are looked at anew"
+    assert (how(retried).how, how(retried).epoch) == ("restarted", 1)
+    assert how(retried).reason == "its data are looked at anew"
     assert states.redrives == 0
     assert json.loads(states.started[0]["input"]) == JOB
 
@@ -395,7 +398,7 @@ def test_a_job_that_has_read_its_data_is_redriven(stack: MotoStack, name: str) -
     stack.put_epochs(name, 2, ended=False)
     put_end(stack, name, MOMENT)
 
-    client_of(stack, states).retry(Execution(name, "arn"), sleep=lambda _: None)
+    run_of(stack, states, name).retry(sleep=lambda _: None)
 
     assert states.redrives == 1
 
@@ -411,7 +414,7 @@ def test_a_redrive_waits_for_the_clean_up_of_this_end(stack: MotoStack, name: st
         if waited == 3:
             put_end(stack, name, MOMENT)
 
-    client_of(stack, states).retry(Execution(name, "arn"), sleep=sleep)
+    run_of(stack, states, name).retry(sleep=sleep)
 
     assert (states.redrives, waited) == (1, 3)
 
@@ -422,7 +425,7 @@ def test_a_clean_up_that_never_comes_is_not_waited_for_without_end(
     states, pauses = States(), []
     stack.put(keys.claim(name), b"{}")
 
-    client_of(stack, states).retry(Execution(name, "arn"), sleep=pauses.append)
+    run_of(stack, states, name).retry(sleep=pauses.append)
 
     assert states.redrives == 1
     assert sum(pauses) == pytest.approx(15)
@@ -431,9 +434,9 @@ def test_a_clean_up_that_never_comes_is_not_waited_for_without_end(
 def test_a_job_that_was_refused_is_retried_at_once(stack: MotoStack, name: str) -> None:
     states, pauses = States(), []
 
-    retried = client_of(stack, states).retry(Execution(name, "arn"), sleep=pauses.append)
+    retried = run_of(stack, states, name).retry(sleep=pauses.append)
 
-    assert (states.redrives, retried.epoch, pauses) == (1, 1, [])
+    assert (states.redrives, how(retried).epoch, pauses) == (1, 1, [])
 
 
 @pytest.mark.parametrize(
@@ -450,11 +453,11 @@ def test_what_is_no_longer_redrivable_goes_on_anew(
     stack.put_epochs(name, 2, ended=False)
     put_end(stack, name, MOMENT)
 
-    retried = client_of(stack, states).retry(Execution(name, "arn"), sleep=lambda _: None)
+    retried = run_of(stack, states, name).retry(sleep=lambda _: None)
 
     assert states.redrives == 0
-    assert retried.how == "resumed"
-    assert retried.reason.startswith(reason)
+    assert how(retried).how == "resumed"
+    assert how(retried).reason.startswith(reason)
     resumed = json.loads(states.started[0]["input"])["resume_from"]
     assert resumed == {"job": name, "epoch": 2}
 
@@ -462,7 +465,7 @@ def test_what_is_no_longer_redrivable_goes_on_anew(
 def test_a_name_asks_for_a_new_execution(stack: MotoStack, name: str) -> None:
     states = States()
 
-    retried = client_of(stack, states).retry(Execution(name, "arn"), name=f"{name}-b")
+    retried = run_of(stack, states, name).retry(name=f"{name}-b")
 
     assert states.redrives == 0
-    assert retried.reason == "another name was requested"
+    assert how(retried).reason == "another name was requested"

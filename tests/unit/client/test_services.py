@@ -14,12 +14,11 @@ import pytest
 
 from stepml.client import (
     Client,
-    Execution,
     ExecutionNotFoundError,
+    Run,
     RunNameTakenError,
     Snapshot,
     connect,
-    watch,
 )
 from stepml.job import keys
 from stepml.job.errors import InvalidJobError
@@ -48,9 +47,9 @@ def closed_port() -> Iterator[int]:
         yield taken.getsockname()[1]
 
 
-def last_snapshot(client: Client, execution: Execution) -> Snapshot:
+def last_snapshot(run: Run) -> Snapshot:
     deadline = time.monotonic() + WAIT_S
-    for snapshot in watch(client, execution):
+    for snapshot in run.watch():
         assert time.monotonic() < deadline
         last = snapshot
     return last
@@ -129,7 +128,7 @@ def test_a_job_is_watched_to_its_end_with_its_epochs(stack: MotoStack, name: str
     reports = stack.put_epochs(name, 3)
     client = stack.client()
 
-    last = last_snapshot(client, client.start(JOB_TEXT, name))
+    last = last_snapshot(client.run(JOB_TEXT, name))
 
     assert last.state.succeeded
     assert last.state.failure is None
@@ -140,7 +139,7 @@ def test_a_job_is_watched_to_its_end_with_its_epochs(stack: MotoStack, name: str
 def test_a_failed_job_tells_its_first_error(stack: MotoStack, name: str) -> None:
     client = stack.client("failing")
 
-    last = last_snapshot(client, client.start(JOB_TEXT, name))
+    last = last_snapshot(client.run(JOB_TEXT, name))
 
     assert last.state.ended
     assert str(last.state.failure) == "BadRowError: data/x.csv, line 17"
@@ -148,11 +147,11 @@ def test_a_failed_job_tells_its_first_error(stack: MotoStack, name: str) -> None
 
 def test_watching_ends_when_the_job_is_stopped(stack: MotoStack, name: str) -> None:
     client = stack.client("endless")
-    execution = client.start(JOB_TEXT, name)
-    snapshots = watch(client, execution)
+    run = client.run(JOB_TEXT, name)
+    snapshots = run.watch()
     assert not next(snapshots).state.ended
 
-    stack.service("stepfunctions").stop_execution(executionArn=execution.arn)
+    stack.service("stepfunctions").stop_execution(executionArn=run.arn)
 
     assert list(snapshots)[-1].state.status == "ABORTED"
 
@@ -161,72 +160,72 @@ def test_watching_a_job_that_does_not_exist_ends_at_once(stack: MotoStack) -> No
     client = stack.client()
 
     with pytest.raises(ExecutionNotFoundError, match="no run named 'absent' at http"):
-        list(watch(client, client.execution("absent")))
+        list(client.named("absent").watch())
 
 
 def test_a_job_is_checked_before_it_is_started(name: str, closed_port: int) -> None:
     client = Client(connect(f"http://127.0.0.1:{closed_port}"))
 
     with pytest.raises(InvalidJobError, match="data: is required"):
-        client.start("{}", name)
+        client.run("{}", name)
 
 
 def test_a_name_that_was_used_before_is_refused(stack: MotoStack, name: str) -> None:
     client = stack.client()
-    last_snapshot(client, client.start(JOB_TEXT, name))
+    last_snapshot(client.run(JOB_TEXT, name))
 
     with pytest.raises(RunNameTakenError, match=f"a run named '{name}' exists already"):
-        client.start(JOB_TEXT.replace('"max_epochs": 3', '"max_epochs": 4'), name)
+        client.run(JOB_TEXT.replace('"max_epochs": 3', '"max_epochs": 4'), name)
 
 
 def test_an_execution_is_found_by_name_and_by_arn(stack: MotoStack, name: str) -> None:
     client = stack.client()
-    started = client.start(JOB_TEXT, name)
+    started = client.run(JOB_TEXT, name)
 
-    assert client.execution(name) == client.execution(started.arn) == started
+    assert client.find(name) == client.find(started.arn) == started
 
 
 def test_latest_is_the_newest_job_or_the_newest_of_a_status(stack: MotoStack, name: str) -> None:
     client, failing = stack.client(), stack.client("failing")
-    last_snapshot(client, client.start(JOB_TEXT, f"{name}-older"))
-    newest = client.start(JOB_TEXT, name)
-    last_snapshot(client, newest)
-    last_snapshot(failing, failing.start(JOB_TEXT, f"{name}-failing"))
+    last_snapshot(client.run(JOB_TEXT, f"{name}-older"))
+    newest = client.run(JOB_TEXT, name)
+    last_snapshot(newest)
+    last_snapshot(failing.run(JOB_TEXT, f"{name}-failing"))
 
-    assert client.execution("latest") == client.latest("SUCCEEDED") == newest
-    assert failing.execution("latest").name == f"{name}-failing"
+    assert client.find("latest") == client.latest("SUCCEEDED") == newest
+    assert failing.find("latest").name == f"{name}-failing"
     with pytest.raises(ExecutionNotFoundError, match="has no job that has succeeded yet; start"):
         failing.latest("SUCCEEDED")
     with pytest.raises(InvalidJobError, match="'latest' stands for the newest job"):
-        client.start(JOB_TEXT, "latest")
+        client.run(JOB_TEXT, "latest")
 
 
 @pytest.mark.parametrize("given", ["", "no blanks", "arn:aws:s3:::bucket", "x" * 81])
 def test_what_cannot_be_an_execution_is_refused(stack: MotoStack, given: str) -> None:
     with pytest.raises(ExecutionNotFoundError, match="neither a run's name nor an ARN"):
-        stack.client().execution(given)
+        stack.client().named(given)
 
 
 def test_an_execution_of_another_machine_is_refused(stack: MotoStack, name: str) -> None:
     epoch_arn = stack.client().stack.epoch_arn.replace("stateMachine", "execution")
 
     with pytest.raises(ExecutionNotFoundError, match="neither a run's name nor an ARN"):
-        stack.client().execution(f"{epoch_arn}:{name}-e1-r0-t0")
+        stack.client().named(f"{epoch_arn}:{name}-e1-r0-t0")
 
 
 def test_epochs_are_the_children_of_this_job_and_no_other(stack: MotoStack, name: str) -> None:
     reports = stack.put_epochs(name, 2)
     client = stack.client()
-    execution = client.start(JOB_TEXT, name)
+    run = client.run(JOB_TEXT, name)
     suffixes = ("-e1-r0-t0", "-e2-r0-t0", "-e2-r0-t1")
     for other in (f"{name}-e1-r0-t0", f"{name}-more-e1-r0-t0", f"{name}-e1-r0-t0-e1-r0-t0"):
         stack.start_child(other)
     for suffix in suffixes[1:]:
         stack.start_child(name + suffix)
-    last_snapshot(client, execution)
-    _await_children(client, execution)
+    last_snapshot(run)
+    _await_children(run)
 
-    attempts = client.epochs(execution)
+    attempts = run.epochs
 
     assert [attempt.execution.name for attempt in attempts] == [name + each for each in suffixes]
     assert [(each.epoch, each.redrive, each.retry) for each in attempts] == [
@@ -241,17 +240,17 @@ def test_epochs_of_a_job_that_ended_come_from_its_report(stack: MotoStack, name:
     client = stack.client()
     reports = stack.put_results(name, stack.put_epochs(name, 1)).history
     stack.service("s3").delete_object(Bucket=BUCKET, Key=keys.epoch_report(name, 1))
-    execution = client.start(JOB_TEXT, name)
+    run = client.run(JOB_TEXT, name)
     stack.start_child(f"{name}-e1-r0-t0")
-    last_snapshot(client, execution)
-    _await_children(client, execution)
+    last_snapshot(run)
+    _await_children(run)
 
-    assert [attempt.report for attempt in client.epochs(execution)] == reports
+    assert [attempt.report for attempt in run.epochs] == reports
 
 
-def _await_children(client: Client, execution: Execution) -> None:
+def _await_children(run: Run) -> None:
     deadline = time.monotonic() + WAIT_S
-    while any(attempt.status == "RUNNING" for attempt in client.epochs(execution)):
+    while any(attempt.status == "RUNNING" for attempt in run.epochs):
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
@@ -261,13 +260,13 @@ def test_a_report_that_is_damaged_is_refused(stack: MotoStack, name: str) -> Non
     client = stack.client()
 
     with pytest.raises(ReportUnreadableError, match=f"epoch 1 of {name}"):
-        client.epoch_report(Execution(name, ""), 1)
+        client.named(name).epoch_report(1)
 
 
 def test_logs_are_those_of_the_job_and_the_rank_in_their_order(stack: MotoStack, name: str) -> None:
     client = stack.client()
-    execution = client.start(JOB_TEXT, name)
-    now = int(client.describe(execution).started_at.timestamp() * 1000)
+    run = client.run(JOB_TEXT, name)
+    now = int(run.state.started_at.timestamp() * 1000)
     _log(stack, "executor", now, "START RequestId: 1", {"job_id": "other", "message": "x"})
     _log(
         stack,
@@ -277,32 +276,32 @@ def test_logs_are_those_of_the_job_and_the_rank_in_their_order(stack: MotoStack,
         _entry(name, "third", epoch=1, rank=0),
     )
     _log(stack, "prepare", now + 1, _entry(name, "first"))
-    last_snapshot(client, execution)
+    last_snapshot(run)
 
-    lines = client.logs(execution)
+    lines = run.logs()
 
     assert [line.message for line in lines] == ["first", "second", "third"]
     assert [line.function for line in lines] == ["prepare", "executor", "executor"]
     assert lines[1].fields == {"seconds": 0.5}
-    assert [line.message for line in client.logs(execution, rank=1)] == ["second"]
-    assert client.logs(execution, rank=7) == []
+    assert [line.message for line in run.logs(rank=1)] == ["second"]
+    assert run.logs(rank=7) == []
 
 
 def test_logs_of_a_stack_whose_name_goes_on_are_left_out(stack: MotoStack, name: str) -> None:
     client = stack.client()
-    execution = client.start(JOB_TEXT, name)
-    now = int(client.describe(execution).started_at.timestamp() * 1000)
+    run = client.run(JOB_TEXT, name)
+    now = int(run.state.started_at.timestamp() * 1000)
     _log(stack, "executor", now, _entry(name, "ours"))
     _log(stack, "executor", now, _entry(name, "of another stack"), group="stepml-dev")
-    last_snapshot(client, execution)
+    last_snapshot(run)
 
-    assert [line.message for line in client.logs(execution)] == ["ours"]
+    assert [line.message for line in run.logs()] == ["ours"]
 
 
 def test_followed_logs_come_once_each_and_end_with_the_job(stack: MotoStack, name: str) -> None:
     client = stack.client("endless")
-    execution = client.start(JOB_TEXT, name)
-    started = int(client.describe(execution).started_at.timestamp() * 1000)
+    run = client.run(JOB_TEXT, name)
+    started = int(run.state.started_at.timestamp() * 1000)
     rounds = itertools.count()
 
     def sleep(seconds: float) -> None:
@@ -310,18 +309,18 @@ def test_followed_logs_come_once_each_and_end_with_the_job(stack: MotoStack, nam
         number = next(rounds)
         _log(stack, "executor", started + number, _entry(name, str(number)), group="endless")
         if number == 3:
-            stack.service("stepfunctions").stop_execution(executionArn=execution.arn)
-            _await_end(client, execution)
+            stack.service("stepfunctions").stop_execution(executionArn=run.arn)
+            _await_end(run)
 
-    lines = client.follow_logs(execution, sleep=sleep)
+    lines = run.follow_logs(sleep=sleep)
 
     assert [line.message for line in lines] == ["0", "1", "2", "3"]
 
 
-def _await_end(client: Client, execution: Execution) -> None:
+def _await_end(run: Run) -> None:
     """Wait until a stopped execution has ended: moto only signals its thread."""
     deadline = time.monotonic() + WAIT_S
-    while not client.describe(execution).ended:
+    while not run.state.ended:
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
@@ -357,9 +356,9 @@ def test_results_are_fetched_into_the_directory(
     stack: MotoStack, name: str, tmp_path: Path
 ) -> None:
     report = stack.put_results(name, stack.put_epochs(name, 1))
-    client = stack.client()
+    run = stack.client().named(name)
 
-    files = client.download(Execution(name, ""), tmp_path / name)
+    files = run.download(tmp_path / name)
 
     assert {path.name for path in files.values()} == {
         "model.safetensors",
@@ -368,7 +367,7 @@ def test_results_are_fetched_into_the_directory(
         "history.jsonl",
     }
     assert files["model"].read_bytes() == b"arrays"
-    assert client.report(Execution(name, "")) == report
+    assert run.result == report
 
 
 @pytest.mark.parametrize("is_there", [True, False])
@@ -383,7 +382,7 @@ def test_results_that_cannot_all_be_fetched_change_nothing(
         (directory / "model.json").write_bytes(b"old")
 
     with pytest.raises(ServiceRefusedError, match="404"):
-        stack.client().download(Execution(name, ""), directory)
+        stack.client().named(name).download(directory)
 
     assert [path.name for path in tmp_path.rglob("*")] == (
         ["runs", name, "model.json"] if is_there else []
@@ -392,7 +391,7 @@ def test_results_that_cannot_all_be_fetched_change_nothing(
 
 def test_a_job_above_the_limit_of_step_functions_is_refused(stack: MotoStack, name: str) -> None:
     with pytest.raises(InvalidJobError, match="at most 262,144 bytes, the limit of Step Functions"):
-        stack.client().start(JOB_TEXT + " " * 262_144, name)
+        stack.client().run(JOB_TEXT + " " * 262_144, name)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32-be"])
@@ -401,9 +400,9 @@ def test_a_job_of_another_encoding_is_sent_as_text(
 ) -> None:
     client = stack.client()
 
-    execution = client.start(JOB_TEXT.encode(encoding), name)
+    run = client.run(JOB_TEXT.encode(encoding), name)
 
-    assert client.describe(execution).job == JOB_TEXT
+    assert run.state.job == JOB_TEXT
 
 
 def test_a_file_is_uploaded_once(stack: MotoStack, name: str, tmp_path: Path) -> None:

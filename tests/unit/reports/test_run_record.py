@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from stepml.client import watch
-from stepml.client.run_records import record_of
 from stepml.job.documents import encode
 from stepml.records.errors import ReportUnreadableError
 from stepml.reports.run_record import RECORD_FILE, REPORT_FILE, RunNotFoundError, RunRecord
@@ -26,12 +24,12 @@ def test_a_directory_has_the_record_of_a_run_with_a_model(
 ) -> None:
     client = stack.client()
     final = stack.put_results(name, stack.put_epochs(name, 3))
-    execution = client.start(JOB_TEXT, name)
-    list(watch(client, execution))
-    record = record_of(client, execution)
+    run = client.run(JOB_TEXT, name)
+    list(run.watch())
+    record = run.record
     assert record.epochs == final.history
     assert record.model_report == final.history[-1]
-    client.download(execution, tmp_path)
+    run.download(tmp_path)
     record.write(tmp_path)
     assert RunRecord.of_directory(tmp_path) == record
 
@@ -41,11 +39,11 @@ def test_a_directory_has_the_record_of_a_failed_run(
 ) -> None:
     client = stack.client("failing")
     reports = stack.put_epochs(name, 2, ended=False)
-    execution = client.start(JOB_TEXT, name)
+    run = client.run(JOB_TEXT, name)
     for report in reports:
         stack.start_child(f"{name}-e{report.epoch}-r0-t0", "failing", items=[])
-    list(watch(client, execution))
-    record = record_of(client, execution)
+    list(run.watch())
+    record = run.record
     assert record.failure is not None
     assert record.failure.error == "BadRowError"
     assert record.final is None
@@ -64,7 +62,7 @@ def test_a_record_that_was_written_is_read_again(record: RunRecord, tmp_path: Pa
 def test_results_of_earlier_versions_have_no_attempts(stack: MotoStack, tmp_path: Path) -> None:
     client = stack.client()
     final = stack.put_results("earlier", stack.put_epochs("earlier", 2))
-    client.download(client.execution("earlier"), tmp_path)
+    client.named("earlier").download(tmp_path)
     record = RunRecord.of_directory(tmp_path)
     assert (record.job_id, record.attempts, record.epochs) == ("earlier", [], final.history)
 
