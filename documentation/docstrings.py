@@ -10,7 +10,14 @@ from textwrap import dedent
 from documentation.markdown import code, from_docstring, table
 
 _SECTION = re.compile(r"^(\w[\w ]*)\n-{3,}\n", re.MULTILINE)
-_LISTS = {"Parameters": "parameter", "Attributes": "attribute", "Raises": "error"}
+_NAME = re.compile(r"\S+|\S.* : .*")
+_LISTS = {
+    "Parameters": "parameter",
+    "Attributes": "attribute",
+    "Returns": "returned",
+    "Yields": "yielded",
+    "Raises": "error",
+}
 
 
 def markdown_of(documented: object) -> str:
@@ -31,7 +38,10 @@ def _section(title: str, body: str) -> Iterator[str]:
     if title in _LISTS:
         entries, rest = _entries(body)
         rows = [[code(name), kind, from_docstring(about)] for name, kind, about in entries]
-        yield table([_LISTS[title], "", ""], rows).rstrip()
+        head = [_LISTS[title], "", ""]
+        if not any(kind for _, kind, _ in entries):
+            head, rows = head[:2], [[name, about] for name, _, about in rows]
+        yield table(head, rows).rstrip()
         yield from _paragraphs(rest)
     else:
         yield f"{title}:"
@@ -51,7 +61,7 @@ def _entries(body: str) -> tuple[list[tuple[str, str, str]], str]:
             lines = rest
             continue
         about = dedent("\n".join(rest[:indented])).strip()
-        if not about:  # text after the section
+        if not about and not _NAME.fullmatch(head):  # text after the section
             return found, "\n".join(lines)
         name, _, kind = head.partition(" : ")
         found.append((name.strip(), kind.strip(), about))
@@ -60,16 +70,22 @@ def _entries(body: str) -> tuple[list[tuple[str, str, str]], str]:
 
 
 def _paragraphs(text: str) -> Iterator[str]:
-    """Yield paragraphs; an indented one after ``::`` is a block of code."""
+    """Yield paragraphs; a session, or what is indented after ``::``, is a block of code."""
     is_code = False
     for part in re.split(r"\n\s*\n", text.strip("\n")):
-        if is_code and part.startswith(" "):
+        if part.startswith(">>>"):
+            yield f"```python\n{_without_prompts(part)}\n```"
+        elif is_code and part.startswith(" "):
             yield f"```python\n{dedent(part)}\n```"
         elif part.strip():
             is_code = part.rstrip().endswith("::")
             shown = re.sub(r"\s*::$", ":", part.rstrip()) if is_code else part
             if shown.strip() != ":":
                 yield _prose(shown)
+
+
+def _without_prompts(session: str) -> str:
+    return re.sub(r"^(?:>>>|\.\.\.) ?|  # doctest: .*$", "", session, flags=re.MULTILINE)
 
 
 def _prose(part: str) -> str:

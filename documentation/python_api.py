@@ -35,7 +35,13 @@ Versions follow [Semantic Versioning](https://semver.org/):
 """
 
 # Where public names are imported from; one that several modules have is described with the first.
-PUBLIC = ("stepml", "stepml.client", "stepml.workflow")
+PUBLIC = (
+    "stepml",
+    "stepml.client",
+    "stepml.estimators",
+    "stepml.tracking",
+    "stepml.workflow",
+)
 
 _STARS: dict[Any, str] = {
     inspect.Parameter.VAR_POSITIONAL: "*",
@@ -161,9 +167,12 @@ def _attributes(member: type) -> Iterator[tuple[str, str]]:
 
 
 def _methods(member: type) -> Iterator[tuple[str, Any]]:
-    for name, value in _public_members(member):
-        if inspect.isroutine(value) or isinstance(value, classmethod | staticmethod):
-            yield name, getattr(member, name)
+    for name, _ in _public_members(member):
+        # Of a method that only some estimators have, the method itself.
+        function = inspect.unwrap(getattr(member, name))
+        is_ours = str(getattr(function, "__module__", "")).startswith("stepml")
+        if is_ours and inspect.isroutine(function):
+            yield name, function
 
 
 def _public_members(member: type) -> Iterator[tuple[str, Any]]:

@@ -1,0 +1,1 @@
+"""The wheel as a person installs it: ``make wheels``."""
