@@ -39,6 +39,8 @@ _NOUNS = {
     "AWS::Logs::LogGroup": ("log group", "log groups"),
     "AWS::S3::Bucket": ("bucket", "buckets"),
     "AWS::S3::BucketPolicy": ("bucket policy", "bucket policies"),
+    "AWS::SNS::Topic": ("topic", "topics"),
+    "AWS::SNS::TopicPolicy": ("topic policy", "topic policies"),
     "AWS::SecretsManager::Secret": ("secret", "secrets"),
     "AWS::StepFunctions::StateMachine": ("state machine", "state machines"),
     "AWS::StepFunctions::StateMachineVersion": (

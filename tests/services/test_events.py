@@ -1,4 +1,4 @@
-"""EventBridge: a rule notifies functions of how executions end."""
+"""EventBridge: a rule notifies functions, and others, of how executions end."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.support.listener import listener
 from tests.support.running_aws import RunningAws, eventually, only, task
 
 PROBE = "app-probe"
@@ -24,15 +25,16 @@ def noted(path: Path, n: int) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def rule(aws: RunningAws, detail: dict[str, Any], target: dict[str, Any]) -> Iterator[str]:
+def rule(aws: RunningAws, detail: dict[str, Any], *targets: dict[str, Any]) -> Iterator[str]:
     """Install a rule for executions with ``detail`` until the block ends."""
     events, name = aws.client("events"), f"rule-{uuid.uuid4().hex}"
     events.put_rule(
         Name=name, EventPattern=json.dumps({"source": ["aws.states"], "detail": detail})
     )
-    events.put_targets(Rule=name, Targets=[{"Id": "target", **target}])
+    named: list[Any] = [{"Id": f"target-{n}", **target} for n, target in enumerate(targets)]
+    events.put_targets(Rule=name, Targets=named)
     yield name
-    events.remove_targets(Rule=name, Ids=["target"])
+    events.remove_targets(Rule=name, Ids=[each["Id"] for each in named])
     events.delete_rule(Name=name)
 
 
@@ -160,3 +162,46 @@ def test_other_executions_disabled_and_deleted_rules_tell_nobody(
     aws.run(machine, job)
     time.sleep(0.5)
     assert len(noted(tmp_path / "notes", 1)) == 1
+
+
+def destination(aws: RunningAws, url: str) -> str:
+    events, name = aws.client("events"), f"web-{uuid.uuid4().hex}"
+    header = {"ApiKeyName": "Authorization", "ApiKeyValue": "Bearer x"}
+    connection = events.create_connection(
+        Name=name, AuthorizationType="API_KEY", AuthParameters={"ApiKeyAuthParameters": header}
+    )["ConnectionArn"]
+    made = events.create_api_destination(
+        Name=name, ConnectionArn=connection, InvocationEndpoint=url, HttpMethod="POST"
+    )
+    return str(made["ApiDestinationArn"])
+
+
+def test_topics_queues_and_addresses_of_the_web_are_told_in_their_own_words(
+    aws: RunningAws, tmp_path: Path
+) -> None:
+    machine = aws.machine(only({"Type": "Pass", "End": True}))
+    topic = aws.client("sns").create_topic(Name=f"ends-{uuid.uuid4().hex}")["TopicArn"]
+    queue = aws.client("sqs").create_queue(QueueName=f"ends-{uuid.uuid4().hex}")["QueueUrl"]
+    arn = aws.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
+    words = {
+        "InputPathsMap": {"name": "$.detail.name", "redrives": "$.detail.redriveCount"},
+        "InputTemplate": '{"text": "<name> ended, <redrives>", "job": <name>, "n": <redrives>}',
+    }
+    with listener() as web:
+        aws.client("sns").subscribe(TopicArn=topic, Protocol="http", Endpoint=f"{web.url}/topic")
+        targets: list[dict[str, Any]] = [
+            {"Arn": topic, "InputTransformer": words},
+            {"Arn": destination(aws, f"{web.url}/flaky"), "InputTransformer": words},
+            {"Arn": arn["Attributes"]["QueueArn"], "InputPath": "$.detail.status"},
+        ]
+        with rule(aws, {"stateMachineArn": [machine], "status": ["SUCCEEDED"]}, *targets):
+            name = aws.run(machine)["name"]
+            posts = eventually(lambda: list(web.posts), lambda seen: len(seen) == 2)
+    posted = {each.path: each for each in posts}
+    said = {"text": f"{name} ended, 0", "job": name, "n": 0}
+    assert json.loads(json.loads(posted["/topic"].text)["Message"]) == said
+    assert json.loads(posted["/flaky"].text) == said
+    assert posted["/flaky"].headers["Authorization"] == "Bearer x"
+    assert len(web.refused) == 1
+    (message,) = aws.client("sqs").receive_message(QueueUrl=queue)["Messages"]
+    assert json.loads(message["Body"]) == "SUCCEEDED"

@@ -121,6 +121,8 @@ def test_parameters_of_operation_reach_what_they_name(aws: RunningAws) -> None:
         "Dashboard": "on",
         "DataSetExpirationDays": "30",
         "ExecutorMemory": "1769",
+        "JobEnds": "failed",
+        "JobEndTopic": "on",
         "JobExpirationDays": "90",
         "PermissionsBoundary": "arn:aws:iam::123456789012:policy/limits",
         "ReservedConcurrency": "50",
@@ -156,6 +158,12 @@ def test_parameters_of_operation_reach_what_they_name(aws: RunningAws) -> None:
         (topic,) = alarm["AlarmActions"]
         (mail,) = aws.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
         assert (mail["Protocol"], mail["Endpoint"]) == ("email", "ops@example.com")
+        rule = aws.client("events").describe_rule(Name=f"{name}-job-ended")
+        assert json.loads(rule["EventPattern"])["detail"]["status"] == ["FAILED", "TIMED_OUT"]
+        (target,) = aws.client("events").list_targets_by_rule(Rule=rule["Name"])["Targets"]
+        ends = aws.client("sns").get_topic_attributes(TopicArn=target["Arn"])["Attributes"]
+        (statement,) = json.loads(ends["Policy"])["Statement"]
+        assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": rule["Arn"]}}
         machines = aws.client("stepfunctions")
         for each in machines.list_state_machines()["stateMachines"]:
             if each["name"].startswith(f"{name}-"):

@@ -8,6 +8,7 @@ from stepml.local.cloudformation import (
     caches,
     change_sets,
     conditions,
+    event_targets,  # noqa: F401 - likewise
     events,
     expansion,
     machines,

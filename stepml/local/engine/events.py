@@ -1,14 +1,12 @@
-"""EventBridge: invokes the targets of rules when an execution has a new status."""
+"""EventBridge: tells the targets of rules that an execution has a new status."""
 
 from __future__ import annotations
 
 import datetime
-import json
 import logging
 import queue
 import threading
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +15,8 @@ from moto.stepfunctions.parser.asl.utils.encoding import to_json_str
 from moto.stepfunctions.parser.backend.execution import Execution
 
 from stepml.local.engine.redrive import not_redrivable_reason
-from stepml.local.lambda_api import InvokeError, LambdaApi
+from stepml.local.engine.targets import Targets
+from stepml.local.lambda_api import LambdaApi
 from stepml.local.seams import Seams
 
 logger = logging.getLogger(__name__)
@@ -36,11 +35,11 @@ class StatusChange:
 
 
 def event_seams(functions: LambdaApi) -> Seams:
-    """Return the seam that invokes functions which are targets of rules."""
+    """Return the seam that delivers changes of status to the targets of rules."""
     seams = Seams()
     changes: queue.SimpleQueue[StatusChange] = queue.SimpleQueue()
     delivery = threading.Thread(
-        target=_deliver, args=(changes, functions), name="status-events", daemon=True
+        target=_deliver, args=(changes, Targets(functions)), name="status-events", daemon=True
     )
     starting = threading.Lock()
 
@@ -91,27 +90,21 @@ def _milliseconds(moment: datetime.datetime | None) -> int | None:
     return None if moment is None else int(moment.timestamp() * 1000)
 
 
-def _deliver(changes: queue.SimpleQueue[StatusChange], functions: LambdaApi) -> None:
+def _deliver(changes: queue.SimpleQueue[StatusChange], targets: Targets) -> None:
     while True:
         change = changes.get()
         try:
-            _deliver_one(change, functions)
+            _deliver_one(change, targets)
         except Exception:  # the next event must still be delivered
             logger.exception("an event of %s was not delivered", change.execution.exec_arn)
 
 
-def _deliver_one(change: StatusChange, functions: LambdaApi) -> None:
-    execution = change.execution
+def _deliver_one(change: StatusChange, targets: Targets) -> None:
     event = status_event(change)
-    for rule in _rules(execution):
+    for rule in _rules(change.execution):
         if rule.event_pattern.matches_event(event):
-            for arn, payload in _invocations(rule, event):
-                try:
-                    functions.invoke_async(
-                        execution.account_id, execution.region_name, arn, None, payload
-                    )
-                except InvokeError as error:
-                    logger.warning("rule %s: %s is not invoked: %s", rule.name, arn, error.message)
+            for target in list(rule.targets):
+                targets.deliver(rule, target, event)
 
 
 def status_event(change: StatusChange) -> Event:
@@ -137,15 +130,3 @@ def status_event(change: StatusChange) -> Event:
             "outputDetails": None if output is None else details,
         },
     }
-
-
-def _invocations(rule: Any, event: Event) -> Iterator[tuple[str, bytes]]:
-    """Yield each function that is a target of ``rule``, with its payload."""
-    for target in list(rule.targets):
-        if ":lambda:" not in target["Arn"]:
-            logger.warning("rule %s: %s is no function and is ignored", rule.name, target["Arn"])
-        elif "InputTransformer" in target or "InputPath" in target:
-            logger.warning("rule %s: InputPath and InputTransformer are ignored", rule.name)
-            yield target["Arn"], json.dumps(event).encode()
-        else:
-            yield target["Arn"], target.get("Input", json.dumps(event)).encode()

@@ -168,8 +168,17 @@ def test_the_deployer_may_make_every_type_of_resource_of_the_templates() -> None
             "arn:aws:cloudwatch:us-east-1:1:alarm:stepml-x",
         ),
     }
-    dashboard = ("cloudwatch:PutDashboard", "arn:aws:cloudwatch::1:dashboard/stepml-jobs")
-    assert is_allowed(policy("deployer"), *dashboard)
+    others = (
+        ("cloudwatch:PutDashboard", "arn:aws:cloudwatch::1:dashboard/stepml-jobs"),
+        ("events:CreateConnection", "arn:aws:events:us-east-1:1:connection/stepml-x"),
+        ("events:CreateApiDestination", "arn:aws:events:us-east-1:1:api-destination/stepml-x"),
+        (
+            "secretsmanager:CreateSecret",
+            "arn:aws:secretsmanager:us-east-1:1:secret:events!connection/stepml-x/1/auth-a1b2c3",
+        ),
+    )
+    for each in others:
+        assert is_allowed(policy("deployer"), *each)
     of_servers = {
         "AutoScaling": ("autoscaling:CreateAutoScalingGroup", "*"),
         "EC2": ("ec2:CreateVpcEndpoint", "*"),
