@@ -76,6 +76,15 @@ class Connection:
     _clients: dict[str, Any] = field(default_factory=dict)
     _creating: Lock = field(default_factory=Lock)  # boto3's sessions are for one thread at a time
 
+    def __deepcopy__(self, memo: object) -> Connection:
+        return self  # all threads may use it, and nothing changes it
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Another process connects by itself: its credentials are its own.
+        profile = self.session.profile_name
+        own = None if profile == "default" else profile
+        return _again, (self.endpoint_url, self.session.region_name, own, self.local_id)
+
     @property
     def is_local(self) -> bool:
         """Whether the endpoint is on this machine."""
@@ -195,6 +204,15 @@ def connect_local(endpoint_url: str, region: str | None = None, identity: str = 
     ``identity`` is its id, if that is known.
     """
     return Connection(isolated_session(region or REGION), endpoint_url, identity)
+
+
+def _again(
+    endpoint_url: str | None, region: str | None, profile: str | None, local_id: str
+) -> Connection:
+    """Return a connection that another process, or a file, has given."""
+    if local_id and endpoint_url is not None:
+        return connect_local(endpoint_url, region, local_id)
+    return connect(endpoint_url, region, profile)
 
 
 def _other_on_this_machine(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,6 +16,7 @@ from stepml.client.packed_rows import packed_rows
 from stepml.estimators.checks import checked_rows
 from stepml.estimators.fitting import fitted
 from stepml.estimators.job_fields import Fields, given, merged, rest_of_job
+from stepml.records.errors import AccessError
 
 if TYPE_CHECKING:
     from stepml.client import Client, Run
@@ -94,8 +96,14 @@ class JobEstimator(BaseEstimator):
         return tags
 
     def __getstate__(self) -> dict[str, Any]:
-        # A run has a connection, and its objects may be deleted.
-        return {name: each for name, each in super().__getstate__().items() if name != "run_"}
+        # Without the run, which has a connection; and of the client, only the way to its AWS.
+        state = {name: each for name, each in super().__getstate__().items() if name != "run_"}
+        client = None if self.client is None else pickle.dumps(self.client)
+        return {**state, "client": client}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        packed = state["client"]
+        super().__setstate__({**state, "client": None if packed is None else _unpacked(packed)})
 
 
 @cache
@@ -103,6 +111,15 @@ def _own_client() -> Client:
     from stepml.client import Client
 
     return Client()
+
+
+def _unpacked(client: bytes) -> Client | None:
+    """Return the client of a stored estimator; None if this machine lacks its profile."""
+    try:
+        found: Client = pickle.loads(client)  # noqa: S301 (it is within a pickle that is loaded)
+    except AccessError:
+        return None
+    return found
 
 
 def _seed(random_state: Any) -> int:

@@ -14,6 +14,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from stepml.estimators.checks import checked_labels, checked_rows, checked_weights
 from stepml.estimators.job_fields import Fields, Group, name_of
 from stepml.estimators.labels import Labels
+from stepml.estimators.models import learns_several, require_classifier, usual_classifier
 from stepml.estimators.supervised import SupervisedEstimator
 from stepml.ml.models import MODELS
 from stepml.ml.models.base import WithProbabilities
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from stepml.client import Client
 
 Array = npt.NDArray[Any]
-
-_OF_TWO, _OF_SEVERAL = "logistic_regression", "softmax_regression"
 
 
 def _has_probabilities(classifier: Any) -> bool:
@@ -158,6 +157,7 @@ class StepMLClassifier(ClassifierMixin, SupervisedEstimator):
         AccessError
             AWS cannot be reached or refuses.
         """
+        require_classifier(self.model)
         X = checked_rows(self, X, reset=True)
         y = checked_labels(self, X, y, numbers=False)
         check_classification_targets(y)
@@ -201,24 +201,23 @@ class StepMLClassifier(ClassifierMixin, SupervisedEstimator):
         return self.model_.predict_log_proba(X)
 
     def _fields(self, labels: Labels) -> Fields:
-        usual = _OF_TWO if len(labels.classes) == 2 else _OF_SEVERAL
         weights = self.class_weight
         if isinstance(weights, Mapping):
             weights = labels.named(weights)
-        return self._model_fields(usual, class_weight=weights)
+        return self._model_fields(usual_classifier(len(labels.classes)), class_weight=weights)
 
     def _require_classes(self, classes: Array) -> None:
         name = type(self).__name__
         if len(classes) < 2:
             raise ValueError(f"{name} needs at least two classes, y has one class: {classes}")
-        if len(classes) > 2 and name_of(self.model) == _OF_TWO:
+        if len(classes) > 2 and not learns_several(self.model):
             raise ValueError(
-                f"{name}: model 'logistic_regression' distinguishes two classes. Only binary "
+                f"{name}: model {name_of(self.model)!r} distinguishes two classes. Only binary "
                 f"classification is supported by it, y has {len(classes)} classes: set model to "
-                "'softmax_regression' or None"
+                f"{usual_classifier(len(classes))!r} or None"
             )
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_class = name_of(self.model) != _OF_TWO
+        tags.classifier_tags.multi_class = learns_several(self.model)
         return tags

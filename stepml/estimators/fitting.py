@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
@@ -13,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from stepml.client.connection import is_throttled
 from stepml.client.objects import find_object
 from stepml.client.row_uploads import UPLOADS, send_rows
-from stepml.client.stored import delete_stored
+from stepml.estimators.leftovers import delete_failed_job, delete_job
 from stepml.estimators.stored_rows import STORED_ROWS
 from stepml.job import errors, keys
+from stepml.job.errors import InvalidJobError
 from stepml.ml.artifact import Artifact
 from stepml.records.errors import AccessError, RunFailedError
 from stepml.reports.epoch_rows import report_row
@@ -80,7 +80,7 @@ def fitted(
     """
     if keep:
         uri = send_rows(client.connection, client.stack, rows, f"{UPLOADS}{rows.digest}/").uri
-        return _trained(client, _with_uri(job, uri), stem)[0]
+        return _trained(client, _with_uri(job, uri), _new_name(stem))[0]
     with STORED_ROWS.holding(client.connection, client.stack, rows) as held:
         with _deleting(client, name := _new_name(stem)):
             fit, report = _trained(client, _with_uri(job, held.uri(rows)), name)
@@ -109,11 +109,12 @@ def _trained(client: Client, job: Mapping[str, Any], name: str) -> tuple[Fit, Jo
 
 @contextmanager
 def _stopping(run: Run) -> Iterator[None]:
-    """Stop the job if the block is interrupted."""
+    """Stop the job if the block is interrupted, as by Ctrl-C."""
     try:
         yield
-    except KeyboardInterrupt:
-        run.stop("by an interrupted fit")
+    except BaseException:
+        with suppress(AccessError):
+            run.stop("by an interrupted fit")
         raise
 
 
@@ -153,14 +154,13 @@ def _model(client: Client, name: str) -> TrainedModel:
 
 @contextmanager
 def _deleting(client: Client, name: str) -> Iterator[None]:
-    """Delete a job's objects after the block; a person may lack the permission."""
+    """Delete the objects of a job after the block."""
+    place = client.connection, client.stack.bucket, name
     try:
         yield
-    finally:
-        place = keys.job_prefix(name)
-        try:
-            delete_stored(client.connection, client.stack.bucket, place)
-        except AccessError as error:
-            warnings.warn(
-                f"s3://{client.stack.bucket}/{place} could not be deleted: {error}", stacklevel=2
-            )
+    except InvalidJobError:  # before it started
+        raise
+    except BaseException:
+        delete_failed_job(*place)
+        raise
+    delete_job(*place)

@@ -11,6 +11,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, ClusterMixin, Transfor
 
 from stepml.estimators.base import JobEstimator
 from stepml.estimators.checks import checked_rows, checked_weights
+from stepml.estimators.models import CLUSTERS
 
 if TYPE_CHECKING:
     from stepml.client import Client
@@ -100,7 +101,7 @@ class StepMLKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMix
             raise ValueError(
                 f"n_clusters: expected at most n_samples={X.shape[0]}, got {self.n_clusters}"
             )
-        fields = {"name": "kmeans", "n_clusters": self.n_clusters, "restarts": self.restarts}
+        fields = {"name": CLUSTERS, "n_clusters": self.n_clusters, "restarts": self.restarts}
         self._train(X, None, weights, fields)
         self.cluster_centers_: Array = self.model_.cluster_centers_.astype(np.float64)
         self._n_features_out = len(self.cluster_centers_)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from sklearn.base import RegressorMixin
 
 from stepml.estimators.checks import checked_labels, checked_rows, checked_weights
+from stepml.estimators.models import USUAL_REGRESSION, of_numbers, require_regression
 from stepml.estimators.supervised import SupervisedEstimator
 
 Array = npt.NDArray[Any]
@@ -45,10 +46,11 @@ class StepMLRegressor(RegressorMixin, SupervisedEstimator):
         ValueError, RunFailedError, AccessError
             As `StepMLClassifier.fit`.
         """
+        require_regression(self.model)
         X = checked_rows(self, X, reset=True)
         y = checked_labels(self, X, y, numbers=True)
         weights = checked_weights(sample_weight, len(y))
-        model = self._model_fields("linear_regression")
+        model = of_numbers(self._model_fields(USUAL_REGRESSION))
         self._train(X, y, weights, model, self._algorithm_fields())
         return self
 

@@ -21,6 +21,7 @@ from stepml.client.connection import Connection
 from stepml.client.row_uploads import send_rows
 from stepml.client.stack import Stack
 from stepml.client.stored import delete_stored
+from stepml.estimators.leftovers import await_deletions, data_set
 from stepml.records.errors import AccessError
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Held:
 
     def delete(self) -> None:
         """Delete the rows and their partitioned copies."""
-        for place in (self.place, *(f"datasets/{digest}/" for digest in self.copies)):
+        for place in (self.place, *map(data_set, self.copies)):
             delete_stored(self.connection, self.stack.bucket, place)
 
 
@@ -168,7 +169,7 @@ os.register_at_fork(after_in_child=STORED_ROWS.forget)
 
 
 def clean_up() -> None:
-    """Delete the rows that fits of this process have stored and that none of them uses now.
+    """Delete everything that fits of this process have stored and that none of them uses now.
 
     This happens by itself a minute after the last fit, and when the process ends.
 
@@ -177,6 +178,7 @@ def clean_up() -> None:
     AccessError
         A bucket cannot be reached or refuses.
     """
+    await_deletions()
     STORED_ROWS.delete_idle()
 
 

@@ -24,16 +24,20 @@ LIMITS = {
     "CLI command": 2,
 }
 GENERATED = ("ps_server/generated/", "state_machines/job.schema.json")
+# They train these models unless another one is given.
+ESTIMATORS = "stepml/estimators/"
 # The parameter server runs the optimiser of this algorithm itself (exchange.server_update).
 ON_SERVER = {"lambdas/channels/server.py", "ps_server/protocol/calls.py", "stepml/job/spec.py"}
 EXAMPLES = [
     *(("algorithm", name, set()) for name in ALGORITHMS if name != "gradient_averaging"),
     ("algorithm", "gradient_averaging", ON_SERVER),
-    ("model", "logistic_regression", {"stepml/deployment/smoke.py"}),  # the job that tries a stack
-    ("model", "softmax_regression", {"stepml/cli/deploy.py"}),  # a newcomer's first job
-    ("model", "linear_regression", set()),
+    # The job that tries a stack, and a newcomer's first job.
+    ("model", "logistic_regression", {"stepml/deployment/smoke.py", ESTIMATORS}),
+    ("model", "softmax_regression", {"stepml/cli/deploy.py", ESTIMATORS}),
+    ("model", "linear_regression", {ESTIMATORS}),
     ("model", "svm", {"stepml/ml/data/formats/libsvm.py"}),  # a file ending
-    ("model", "kmeans", {"stepml/ml/algorithms/expectation_maximisation.py"}),  # its algorithm
+    # Its algorithm.
+    ("model", "kmeans", {"stepml/ml/algorithms/expectation_maximisation.py", ESTIMATORS}),
     ("data format", "libsvm", set()),
     ("data format", "idx", set()),
     ("storage service", "memcached", set()),

@@ -1,0 +1,67 @@
+"""The models that each kind of estimator trains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from stepml.estimators.job_fields import Fields, Group, name_of, plain
+from stepml.job.errors import InvalidJobError
+from stepml.job.model_base import ModelSpec
+from stepml.job.models import (
+    MODELS,
+    KMeans,
+    LinearRegression,
+    LogisticRegression,
+    SoftmaxRegression,
+)
+from stepml.job.spec_base import listed, tag
+
+USUAL_REGRESSION = tag(LinearRegression)
+CLUSTERS = tag(KMeans)
+_OF_NUMBERS = "mean_squared_error"  # the loss of models that learn either classes or numbers
+
+
+def usual_classifier(n_classes: int) -> str:
+    """Return the model of a classifier whose ``model`` is None."""
+    return tag(LogisticRegression if n_classes == 2 else SoftmaxRegression)
+
+
+def learns_several(model: Group | None) -> bool:
+    """Return whether a model may learn more than two classes."""
+    name = name_of(model)
+    return name not in MODELS or MODELS[name].learns_several
+
+
+def require_classifier(model: Group | None) -> None:
+    """Raise `InvalidJobError` if a model does not learn the classes of ``y``."""
+    _require(model, lambda each: each.learns_classes, "a classifier")
+    fields = {} if model is None or isinstance(model, str) else plain(model)
+    if fields.get("positive_class") is not None:
+        raise InvalidJobError(
+            "model.positive_class: a classifier learns the classes of y; leave it out, and pass "
+            f"y == {fields['positive_class']!r}"
+        )
+    if fields.get("loss") == _OF_NUMBERS:
+        raise InvalidJobError(
+            f"model.loss: a classifier expects a loss of classes, got {_OF_NUMBERS!r}"
+        )
+
+
+def require_regression(model: Group | None) -> None:
+    """Raise `InvalidJobError` if a model does not learn numbers."""
+    _require(model, lambda each: "rmse" in each.metrics, "a regressor")
+
+
+def of_numbers(model: Fields) -> Fields:
+    """Return the fields of a regressor's model, with a loss of numbers if it has a choice."""
+    name = model["name"]
+    has_choice = name in MODELS and MODELS[name].learns_classes
+    return {"loss": _OF_NUMBERS, **model} if has_choice else model
+
+
+def _require(model: Group | None, suits: Callable[[type[ModelSpec]], bool], what: str) -> None:
+    name = name_of(model)
+    # Models of others, and names with a typing error, are checked with the job.
+    if name in MODELS and not suits(MODELS[name]):
+        choices = tuple(each for each, spec in MODELS.items() if suits(spec))
+        raise InvalidJobError(f"model: {what} trains {listed(choices)}, got {name!r}")
