@@ -124,6 +124,10 @@ _MODULES = {
     ),
     "stepml.trained_model": ("TrainedModel",),
 }
+# These check their arguments when a program builds a job.
+_TYPES_OF_JOBS = {
+    f"stepml.job.{each}" for each in ("algorithms", "columns", "data", "models", "networks", "spec")
+}
 _OTHER_NAMES = {"Job": "JobSpec"}  # in their modules
 
 
@@ -134,7 +138,12 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    found = globals()[name] = getattr(import_module(module), place)
+    found = getattr(import_module(module), place)
+    if module in _TYPES_OF_JOBS:
+        from stepml.job.building import builder
+
+        found = builder(found, name)
+    globals()[name] = found
     return found
 
 

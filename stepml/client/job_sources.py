@@ -10,13 +10,13 @@ from datetime import date, time
 from pathlib import Path, PurePath
 from typing import Any
 
-from stepml.client.job_objects import object_json
 from stepml.client.text_mistakes import TextMistakeError
 from stepml.job.errors import InvalidJobError
 from stepml.job.json_text import job_text
 from stepml.job.json_values import normalised
 from stepml.job.schema import field_names
 from stepml.job.spec import JobSpec
+from stepml.job.written import object_json
 
 SUFFIXES = {".json": "JSON", ".yaml": "YAML", ".yml": "YAML", ".toml": "TOML"}
 _MOST_GUESSED = 2**18  # characters: a longer text is no job

@@ -66,6 +66,15 @@ def field_mistakes(document: Any, group: Group) -> list[FieldMistake]:
     return list(islice(_mistakes(document, document, group, ()), MOST_MISTAKES))
 
 
+def mistakes_in(given: dict[str, Any], group: Group, path: Path) -> list[str]:
+    """Return the mistakes in a group of a job alone, which is at ``path`` in a job."""
+    document: Any = given
+    for name in reversed(path):
+        document = {name: document}
+    found = _mistakes_in_group(document, given, group, path)
+    return [each.words for each in islice(found, MOST_MISTAKES)]
+
+
 def _mistake_of_all(document: Any, group: Group) -> FieldMistake | None:
     """Explain a document that is another one than a job, in one message."""
     fields = {field.encode_name for field in msgspec.structs.fields(group)}
