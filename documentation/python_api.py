@@ -9,6 +9,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+from msgspec import Struct
+
 from documentation.docstrings import markdown_of, summary_of
 from documentation.markdown import code, table
 
@@ -99,7 +101,9 @@ def _described(name: str, member: Any) -> Iterator[str]:
     if not _has_docstring(member):
         return  # the table has its value
     yield f"### {name}\n\n{_signature(name, member)}{markdown_of(member)}\n"
-    if inspect.isclass(member):
+    if inspect.isclass(member) and issubclass(member, Struct):
+        yield "[Every field of a job](job_fields.md) has its limits and meaning.\n"
+    elif inspect.isclass(member):
         rows = [list(each) for each in _attributes(member)]
         if rows:
             yield table(["attribute", ""], rows)
@@ -115,6 +119,10 @@ def _signature(name: str, member: Any) -> str:
         signature = inspect.signature(member)
     except (TypeError, ValueError):
         return ""
+    if inspect.isclass(member) and issubclass(
+        member, Struct
+    ):  # whose annotations have the limits of each field
+        signature = _without_annotations(signature)
     shown = [_parameter(each) for each in _with_marks(signature) if each not in ("self", "cls")]
     line = f"{name}({', '.join(shown)})"
     if len(line) > 90:
@@ -123,6 +131,12 @@ def _signature(name: str, member: Any) -> str:
     if not inspect.isclass(member) and returned is not inspect.Signature.empty:
         line += f" -> {_annotation(returned)}"
     return f"```python\n{line}\n```\n\n"
+
+
+def _without_annotations(signature: inspect.Signature) -> inspect.Signature:
+    nothing = inspect.Parameter.empty
+    parameters = signature.parameters.values()
+    return signature.replace(parameters=[each.replace(annotation=nothing) for each in parameters])
 
 
 def _with_marks(signature: inspect.Signature) -> Iterator[inspect.Parameter | str]:
@@ -143,7 +157,8 @@ def _parameter(each: inspect.Parameter | str) -> str:
     if each.annotation is not inspect.Parameter.empty:
         shown += f": {_annotation(each.annotation)}"
     if each.default is not inspect.Parameter.empty:
-        shown += f" = {_default(each.default)}"
+        equals = "=" if each.annotation is inspect.Parameter.empty else " = "
+        shown += f"{equals}{_default(each.default)}"
     return shown
 
 
@@ -154,9 +169,11 @@ def _annotation(annotation: Any) -> str:
 
 
 def _default(value: Any) -> str:
+    if made := getattr(value, "factory", None):  # of a job's group of fields
+        return f"{made.__name__}()"
     # A default that is a function or an object shows its name, not its address.
     shown = repr(value)
-    return getattr(value, "__name__", type(value).__name__) if " at 0x" in shown else shown
+    return getattr(value, "__name__", type(value).__name__) if shown.startswith("<") else shown
 
 
 def _attributes(member: type) -> Iterator[tuple[str, str]]:
