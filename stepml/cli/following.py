@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -115,13 +114,13 @@ def _report_failure(
 
 def _fate(name: str) -> str:
     """Return the state of a job whose local AWS has ended, and the next command, in words."""
-    from stepml.local.record import kept_in
+    from stepml.local.record import read_settings
 
-    directory = kept_in()
-    if directory is None:
-        return "is lost with it; start both again: stepml local up, stepml run JOB.json"
-    keep = f"stepml local up --keep {shlex.quote(str(directory))}"
-    return f"stopped with it; go on with: {keep}, stepml retry {name}{local_flag()}"
+    last = read_settings()
+    up = f"stepml local up{last.options}"
+    if last.keep is None:
+        return f"is lost with it; start both again: {up}, stepml run JOB.json"
+    return f"stopped with it; go on with: {up}, stepml retry {name}{local_flag()}"
 
 
 def _show_failure(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -27,6 +26,7 @@ from stepml.local_identity import ACCOUNT_ID, REGION
 
 if TYPE_CHECKING:
     from stepml.local.daemon import FunctionEnvironment, LocalStatus
+    from stepml.local.record import Settings
 
 # Installed by the extra `local`.
 PACKAGES = ("moto", "awslambdaric", "samtranslator")
@@ -98,7 +98,7 @@ def up(
 
     output = Output(as_json)
     with ending_signals(foreground) as ending, local_aws_errors(), ExitStack() as afterwards:
-        before = daemon.kept_in()
+        before = daemon.read_settings()
         with output.working("starting the local AWS"):
             status = daemon.up(
                 port=port,
@@ -107,8 +107,8 @@ def up(
                 keep=keep,
                 with_parent=foreground,
             )
-        if before not in (None, status.kept_in):
-            output.complaint(f"what was there before is in {before}: {_up_again(before)}")
+        if before.keep not in (None, status.kept_in):
+            output.complaint(f"what was there before is in {before.keep}: {_up_again(before)}")
         if foreground:
             afterwards.callback(daemon.down)
         _show_status(status, output, _deployed(status, output, data_bucket))
@@ -140,8 +140,8 @@ def down(
         ended = daemon.down()
     output.document({"running": False, "ended": ended})
     output.line("ended" if ended else "the local AWS was not running")
-    if ended and (directory := daemon.kept_in()):
-        output.line(f"everything is in {directory}: {_up_again(directory)}")
+    if ended and (last := daemon.read_settings()).keep:
+        output.line(f"everything is in {last.keep}: {_up_again(last)}")
 
 
 @app.command(epilog="Example: stepml local network > aws.toml")
@@ -189,8 +189,8 @@ def status(
         output.table(("channel", "URL", "pid"), rows, {"pid"})
 
 
-def _up_again(directory: Path) -> str:
-    return f"stepml local up --keep {shlex.quote(str(directory))}"
+def _up_again(last: Settings) -> str:
+    return f"stepml local up{last.options}"
 
 
 def _environment_rows(environments: Sequence[FunctionEnvironment]) -> list[list[str]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,10 +32,11 @@ class _Ended:
 
 def start_all(client: Client, runs: Sequence[Repeat], target: Target, output: Output) -> None:
     """Start all runs at once, and say so."""
-    for run in runs:
-        started = start_or_find(client, run)
-        output.json_line(started_event(started.execution))
-        output.line(f"started {started.name}")
+    with _resumable(runs, "starts the rest", output):
+        for run in runs:
+            started = start_or_find(client, run)
+            output.json_line(started_event(started.execution))
+            output.line(f"started {started.name}")
     output.line(f"watch one with: stepml watch NAME{target.flags}")
 
 
@@ -46,16 +48,26 @@ def run_all(
     After a run that fails the others start; after Ctrl-C none does.
     """
     ended: list[_Ended] = []
-    for number, run in enumerate(runs, 1):
-        output.line(f"run {number} of {len(runs)}, with data.seed {run.seed}", style="bold")
-        ended.append(_followed(client, run, target, out, output))
-        output.line()
-        if ended[-1].code == INTERRUPTED:
-            base = run.name.removesuffix(f"-s{number}")
-            output.complaint(f"the same command with --name {base} follows all runs again")
-            return INTERRUPTED
+    with _resumable(runs, "follows all runs again", output):
+        for number, run in enumerate(runs, 1):
+            output.line(f"run {number} of {len(runs)}, with data.seed {run.seed}", style="bold")
+            ended.append(_followed(client, run, target, out, output))
+            output.line()
+            if ended[-1].code == INTERRUPTED:
+                raise KeyboardInterrupt
     _show(ended, output)
     return next((each.code for each in ended if each.code), 0)
+
+
+@contextmanager
+def _resumable(runs: Sequence[Repeat], what: str, output: Output) -> Iterator[None]:
+    """Say how to go on after a Ctrl-C, wherever it comes."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        base = runs[0].name.removesuffix("-s1")
+        output.complaint(f"the same command with --name {base} {what}")
+        raise
 
 
 def _followed(client: Client, repeat: Repeat, target: Target, out: Path, output: Output) -> _Ended:

@@ -27,6 +27,21 @@ _PLAIN = {
     ", unable to parse string as an integer": "",
     ", unable to parse string as a number": "",
 }
+# Commands that people know from other tools, and those that do the same here.
+MEANT = {
+    **dict.fromkeys(("list", "ls", "runs", "status"), "jobs"),
+    **dict.fromkeys(("history", "metrics"), "epochs"),
+    **dict.fromkeys(("start", "train", "fit", "submit"), "run"),
+    **dict.fromkeys(("cancel", "abort", "kill"), "stop"),
+    **dict.fromkeys(("resume", "redrive", "restart"), "retry"),
+    **dict.fromkeys(("validate", "lint"), "check"),
+    **dict.fromkeys(("upload", "put"), "data put"),
+    **dict.fromkeys(("delete", "rm"), "jobs rm"),
+    **dict.fromkeys(("undeploy", "teardown"), "destroy"),
+    "sweep": "study",
+    "up": "local up",
+    "down": "local down",
+}
 
 
 class RootGroup(TyperGroup):
@@ -37,6 +52,14 @@ class RootGroup(TyperGroup):
         tidy(self)
         with _exit_codes("--json" in args):
             return super().make_context(info_name, args, *rest, **extra)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        try:
+            return super().resolve_command(ctx, args)
+        except typer.TyperException as error:
+            if meant := MEANT.get(args[0]):
+                error.message = f"No such command {args[0]!r}. Did you mean {meant!r}?"
+            raise
 
     def invoke(self, ctx: Any) -> Any:
         with _exit_codes("--json" in ctx.args):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -41,8 +42,13 @@ class Change:
         found = _SETTING.fullmatch(setting)
         if found is None:
             raise InvalidJobError(f"expected FIELD=VALUE, got {setting!r}")
-        path = tuple(name.strip('"') for name in re.findall(_NAME, found[1]))
+        path = _path(found[1])
         return cls(path, _value(found[2], where(path)))
+
+    @classmethod
+    def at(cls, path: str, value: Any) -> Self:
+        """Return the change of the field at ``path``, such as ``algorithm.learning_rate``."""
+        return cls(_path(path), value)
 
 
 def changed(job: Any, changes: Sequence[Change]) -> Any:
@@ -57,14 +63,30 @@ def changed(job: Any, changes: Sequence[Change]) -> Any:
     """
     if not isinstance(job, dict):
         return job
-    result = json.loads(json.dumps(job))
-    for change in changes:
-        _set(result, change)
+    result = with_values(job, changes)
     unknown = [each for change in changes for each in _unknown(result, change)]
     left = [each for change in changes for each in _left_over(job, result, change)]
     if unknown or left:
         raise InvalidJobError.of([*unknown, *left])
     return result
+
+
+def with_values(job: Mapping[str, Any], changes: Iterable[Change]) -> dict[str, Any]:
+    """Return the document of a job with ``changes``, as `changed`, even of unknown fields.
+
+    Raises
+    ------
+    InvalidJobError
+        A field is in a value that is no group.
+    """
+    result = copy.deepcopy(dict(job))
+    for change in changes:
+        _set(result, change)
+    return result
+
+
+def _path(text: str) -> tuple[str, ...]:
+    return tuple(name.strip('"') for name in re.findall(_NAME, text))
 
 
 def _value(text: str, field: str) -> Any:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from stepml.client.connection import Connection, translated
 from stepml.client.epochs import epoch_report, finished_epochs
@@ -84,9 +84,19 @@ class _Retrier:
         _require_job(self.state)
         _require_not_final(self.state)
         reason = "another name was requested" if name else self._why_not_redrivable()
-        if not reason:
-            self._await_cleanup()
-            reason = self._redrive()
+        if reason:
+            return self._resumed(name, reason)
+        self._await_cleanup()
+        retrier = self._counted_again()
+        return retrier._resumed(name, retrier._redrive())
+
+    def _counted_again(self) -> Self:
+        """Count the epochs anew: the one that ended when the job was stopped may be finished."""
+        job_id = self.state.execution.name
+        return replace(self, finished=finished_epochs(self.connection, self.stack, job_id))
+
+    def _resumed(self, name: str | None, reason: str) -> Retried:
+        """Return what was resumed: by a redrive, or by a new execution for a ``reason``."""
         is_trained = self._is_trained()
         if reason:
             # If only the model is missing, the last epoch is trained once more.

@@ -27,6 +27,7 @@ _SCALARS: dict[str, tuple[str, Iterable[str]]] = {
 }
 
 
+_MOST_BRACKETS = 100  # within one another: no job has them
 # Of the library's reasons, those that need plainer words.
 _REASONS = {
     r"found character '\t'": "YAML is indented by blanks, not by tabs",
@@ -45,6 +46,11 @@ class _Loader(yaml.SafeLoader):
             event = self.peek_event()
             raise _mistake(f"aliases are not supported, got *{event.anchor}", event)
         return super().compose_node(parent, index)
+
+    def fetch_flow_collection_start(self, token: Any) -> None:
+        if self.flow_level == _MOST_BRACKETS:  # the library looks at all of them for each token
+            raise RecursionError
+        super().fetch_flow_collection_start(token)
 
     def mapping(self, node: Any) -> dict[str, Any]:
         _require_kind(node, yaml.MappingNode)
@@ -120,7 +126,14 @@ _Loader.add_constructor(None, _Loader.refused)
 
 
 def yaml_document(text: str) -> Any:
-    """Return the value in ``text``, or raise `TextMistakeError`."""
+    """Return the value in ``text``.
+
+    Raises
+    ------
+    TextMistakeError
+    RecursionError
+        Values are nested too deeply.
+    """
     try:
         # The loader makes plain values alone.
         return yaml.load(text, Loader=_Loader)  # noqa: S506 # nosec B506

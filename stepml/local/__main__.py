@@ -49,8 +49,18 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"local AWS on {aws.endpoint_url}", flush=True)
         aws.serve()
     finally:
+        is_whole = _closed(aws)
+    return 0 if is_whole else 1
+
+
+def _closed(aws: LocalAws) -> bool:
+    """Close the server; return whether everything is kept that it was to keep."""
+    try:
         aws.close()
-    return 0
+    except KeepError as error:
+        print(error, file=sys.stderr)
+        return False
+    return True
 
 
 def _local_aws(options: argparse.Namespace) -> LocalAws:

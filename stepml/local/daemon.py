@@ -15,14 +15,14 @@ from pathlib import Path
 from stepml.local.keeping.store import KeepError, require_usable
 from stepml.local.launching import Launch, launch, log_tail
 from stepml.local.locks import LockTimeoutError, exclusive
-from stepml.local.network import Network, NetworkError, network_path, read_network
+from stepml.local.network import AWS, Network, NetworkError, network_path, read_network
 from stepml.local.ports import ENDPOINT, read_ports
 from stepml.local.record import (
     ServerRecord,
-    kept_in,
+    Settings,
     read_record,
+    read_settings,
     remove_record,
-    write_kept_in,
 )
 from stepml.local.running import (
     FunctionEnvironment,
@@ -48,7 +48,7 @@ __all__ = [
     "UnresponsiveError",
     "down",
     "is_running",
-    "kept_in",
+    "read_settings",
     "require",
     "status",
     "up",
@@ -124,7 +124,7 @@ def up(
             concurrency=DEFAULT_CONCURRENCY if concurrency is None else concurrency,
             identity=secrets.token_hex(16),
             with_parent=with_parent,
-            network=network,
+            network=network if network in (None, AWS) else str(network_path(network)),
             keep=None if keep is None else keep.absolute(),
         )
         return _start_and_wait(how, wait_s)
@@ -214,7 +214,7 @@ def _start_and_wait(how: Launch, wait_s: float) -> LocalStatus:
     process = launch(how)
     try:
         ServerRecord(process.pid, how.port, how.identity).write()
-        write_kept_in(how.keep)
+        Settings(how.keep, how.network).write()
         return _await_answer(process, wait_s)
     except BaseException:  # also at Ctrl-C: the caller would not know of the process
         process.kill()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import signal
 import time
 from dataclasses import asdict, dataclass
@@ -14,6 +15,7 @@ from stepml.os_errors import located
 from stepml.state_directory import RECORD, state_directory
 
 POLL_S = 0.02
+SETTINGS = "local_settings.json"
 SERVER_MODULE = "stepml.local"
 HAS_PROC = Path("/proc/self/cmdline").exists()
 
@@ -70,22 +72,39 @@ def remove_record() -> None:
     _path().unlink(missing_ok=True)
 
 
-def write_kept_in(directory: Path | None) -> None:
-    """Remember where the server that was started last has its data, also after its end."""
-    path = state_directory() / "kept_in"
-    if directory is None:
-        path.unlink(missing_ok=True)
-        return
-    with located(path):
-        path.write_text(str(directory), encoding="utf-8")
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Settings of the server that was started last; they outlive it."""
+
+    keep: Path | None = None  # directory for everything that it has; None: it was in memory
+    network: str | None = None  # "aws", or the path of a file
+
+    @property
+    def options(self) -> str:
+        """The options of ``stepml local up`` for the same settings, each after a blank."""
+        given = {"keep": self.keep, "network": self.network}
+        return "".join(
+            f" --{name} {shlex.quote(str(value))}" for name, value in given.items() if value
+        )
+
+    def write(self) -> None:
+        texts = {"keep": self.keep and str(self.keep), "network": self.network}
+        with located(_settings_path()):
+            _settings_path().write_text(json.dumps(texts), encoding="utf-8")
 
 
-def kept_in() -> Path | None:
-    """Return where the server that was started last has its data; None: they were in memory."""
+def read_settings() -> Settings:
+    """Return the settings of the server that was started last."""
     try:
-        return Path((state_directory() / "kept_in").read_text(encoding="utf-8"))
-    except OSError:
-        return None
+        found = json.loads(_settings_path().read_text(encoding="utf-8"))
+        keep, network = found["keep"], found["network"]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return Settings()
+    return Settings(keep and Path(str(keep)), network and str(network))
+
+
+def _settings_path() -> Path:
+    return state_directory() / SETTINGS
 
 
 def _path() -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from stepml.local.cache_server import CacheStatus
 from stepml.local.launching import log_path
-from stepml.local.record import ServerRecord, kept_in, read_record
+from stepml.local.record import ServerRecord, read_record, read_settings
 from stepml.local_identity import (
     DEFAULT_PORT,
     HOST,
@@ -115,11 +114,10 @@ def require() -> LocalStatus:
     record = read_record() or ServerRecord(0, DEFAULT_PORT, "")
     other = listener(record.port)
     if other is None:
-        option = "" if record.port == DEFAULT_PORT else f" --port {record.port}"
-        directory = kept_in()
-        option += "" if directory is None else f" --keep {shlex.quote(str(directory))}"
+        port = "" if record.port == DEFAULT_PORT else f" --port {record.port}"
         raise NotRunningError(
-            f"the local AWS is not running; start it with: stepml local up{option}"
+            "the local AWS is not running; start it with: "
+            f"stepml local up{port}{read_settings().options}"
         )
     raise NotRunningError(
         f"the local AWS is not running, and port {record.port} of {HOST} is used by {other}; "

@@ -16,9 +16,6 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-# moto reads this at import. CORS headers cost time, and no browser calls.
-os.environ.setdefault("MOTO_DISABLE_GLOBAL_CORS", "true")
-
 from flask import Flask
 from moto.core.config import default_user_config
 from moto.moto_server.werkzeug_app import (
@@ -130,7 +127,7 @@ class LocalAws:
         keep: Path | None = None,
     ) -> None:
         self._started_at = time.time()
-        self._keeping = None if keep is None else Keeping(keep)
+        self._keeping = None if keep is None else Keeping(keep, self.stop)
         self._id = identity or secrets.token_hex(16)
         log = None if requests_log is None else RequestLog(requests_log)
         self._server = bind(port, self._respond, log)
@@ -187,7 +184,13 @@ class LocalAws:
         self._server.shutdown()
 
     def close(self) -> None:
-        """Release the port and end every process: functions first, then the servers they use."""
+        """Release the port and end every process: functions first, then the servers they use.
+
+        Raises
+        ------
+        KeepError
+            Something is lost, as ``keep`` cannot be written.
+        """
         self._server.server_close()
         self._networking.close()
         self._pool.close()

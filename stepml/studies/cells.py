@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from stepml.client.job_changes import Change, with_values
 from stepml.job.algorithms import algorithms_of
 from stepml.job.combinations import contradictions
 from stepml.job.conversion import converted
@@ -22,7 +23,7 @@ from stepml.job.spec import JobSpec
 from stepml.job.spec_base import tag
 from stepml.studies.baselines.kinds import SCIKIT_LEARN, VM, Baseline
 from stepml.studies.definition import InvalidStudyError, Part, Study
-from stepml.studies.values import labels_of, shown, with_value
+from stepml.studies.values import labels_of, shown
 
 FUNCTIONS: Literal["functions"] = "functions"
 Kind = Literal["functions"] | Baseline
@@ -119,11 +120,10 @@ def _jobs(part: Part) -> Iterator[Cell]:
     paths = list(part.grid)
     labelled = [list(zip(values, labels_of(values), strict=True)) for values in part.grid.values()]
     for chosen in product(*labelled):
-        document: dict[str, Any] = dict(part.job)
-        for path, (value, _) in zip(paths, chosen, strict=True):
-            document = with_value(document, path, value)
+        values = zip(paths, chosen, strict=True)
+        changes = [Change.at(path, value) for path, (value, _) in values]
         labels = {path: label for path, (_, label) in zip(paths, chosen, strict=True)}
-        yield from _repeated(part, document, labels)
+        yield from _repeated(part, with_values(part.job, changes), labels)
 
 
 def _repeated(part: Part, document: dict[str, Any], labels: Mapping[str, str]) -> Iterator[Cell]:
@@ -131,7 +131,7 @@ def _repeated(part: Part, document: dict[str, Any], labels: Mapping[str, str]) -
     refusal = "; ".join(contradictions(first)) or None
     for number in range(1 if refusal else part.repeat):
         seed = first.data.seed + number
-        job = with_value(document, "data.seed", seed) if number else document
+        job = with_values(document, [Change.at("data.seed", seed)]) if number else document
         data = msgspec.structs.replace(first.data, seed=seed)
         spec = msgspec.structs.replace(first, data=data)
         yield Cell(part.name, FUNCTIONS, job, spec, labels, number + 1, refusal)

@@ -1,4 +1,4 @@
-"""Values of a job's fields by their path, such as ``exchange.channel``."""
+"""Jobs of a study: what they share, and short texts for the values in which they differ."""
 
 from __future__ import annotations
 
@@ -19,18 +19,6 @@ def merged(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
         else:
             result[name] = value
     return result
-
-
-def with_value(document: Mapping[str, Any], path: str, value: Any) -> dict[str, Any]:
-    """Return ``document`` with ``value`` at ``path``; missing objects on the way are made."""
-    name, _, rest = path.partition(".")
-    if not rest:
-        return {**document, name: value}
-    inner = document.get(name)
-    return {
-        **document,
-        name: with_value(inner if isinstance(inner, Mapping) else {}, rest, value),
-    }
 
 
 def labels_of(values: Sequence[Any]) -> list[str]:

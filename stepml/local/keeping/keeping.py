@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from stepml.local.keeping.requests import may_change_resources
 from stepml.local.keeping.resuming import resume_servers
 from stepml.local.keeping.shelves import Shelf
 from stepml.local.keeping.snapshot import Snapshot
-from stepml.local.keeping.store import Store, readable
+from stepml.local.keeping.store import KeepError, Store, readable
 
 
 class Keeping:
@@ -24,6 +25,8 @@ class Keeping:
     Parameters
     ----------
     directory : Path
+    give_up : callable
+        Ends the local AWS; see `Store`.
 
     Raises
     ------
@@ -31,9 +34,9 @@ class Keeping:
         The directory cannot be used.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, give_up: Callable[[], None]) -> None:
         self.directory = directory
-        self._store = Store(directory)
+        self._store = Store(directory, give_up)
         self._snapshot = Snapshot(directory)
         with readable(directory):
             self._objects, self._items = KeptObjects(self._store), KeptItems(self._store)
@@ -81,9 +84,18 @@ class Keeping:
         return {"directory": str(self.directory), "size_bytes": self._store.size_bytes()}
 
     def close(self) -> None:
-        """Write the rest, and release the directory."""
-        self._snapshot.write()
-        self._store.close()
+        """Write the rest, and release the directory.
+
+        Raises
+        ------
+        KeepError
+            Something is lost, as the directory cannot be written.
+        """
+        with closing(self._store):
+            try:
+                self._snapshot.write()
+            except OSError as error:
+                raise KeepError(f"{self.directory} cannot be written: {error.strerror}") from error
 
     def _follow(self) -> None:
         with self._following:

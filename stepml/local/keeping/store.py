@@ -12,11 +12,12 @@ import sqlite3
 import stat
 import threading
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from stepml.local.keeping.queue import Queue, Statement
 from stepml.local.locks import try_lock
 
 logger = logging.getLogger(__name__)
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 FORMAT = 1  # of the database; a later one may have other tables
 DATABASE, LOCK, VALUES = "kept.sqlite", "lock", "values"
 LAG_S = 0.1  # the longest that `later` waits for a commit
+MOST_WAITING_BYTES = 32 * 2**20  # while the directory cannot be written
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 INLINE_BYTES = 32 * 1024  # larger values are files
 
@@ -53,6 +55,10 @@ class Store:
     ----------
     directory : Path
         Is made if it does not exist.
+    give_up : callable
+        Ends the local AWS. It is called once, in a thread of its own, if the directory cannot be
+        written any more, and what waits has become larger than ``most_waiting_bytes``.
+    most_waiting_bytes : int
 
     Raises
     ------
@@ -60,8 +66,14 @@ class Store:
         Another local AWS uses it, it has files of something else, or of a later format.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        give_up: Callable[[], None] = lambda: None,
+        most_waiting_bytes: int = MOST_WAITING_BYTES,
+    ) -> None:
         self.directory = directory
+        self._give_up = give_up
         self._lock_file = _locked(directory)
         try:
             self._database = _opened(directory / DATABASE)
@@ -72,18 +84,16 @@ class Store:
         self._values.mkdir(exist_ok=True)
         self._values_bytes = sum(map(_size, self._values.glob("*/*")))
         self._using = threading.Lock()  # the connection, which threads take in turns
-        self._adding = threading.Lock()
-        self._waiting: list[tuple[str, Sequence[Any]]] = []
+        self._queue = Queue(most_waiting_bytes)
         self._is_closed = threading.Event()
         self._writer = threading.Thread(target=self._write_on, name="keeping", daemon=True)
         self._writer.start()
 
-    def later(self, *statements: tuple[str, Sequence[Any]]) -> None:
+    def later(self, *statements: Statement) -> None:
         """Write with the next commit, which is at most 0.1 seconds away."""
-        with self._adding:
-            self._waiting.extend(statements)
+        self._queue.add(*statements)
 
-    def write(self, *statements: tuple[str, Sequence[Any]]) -> None:
+    def write(self, *statements: Statement) -> None:
         """Write now, after everything that waits; all of it, or nothing."""
         self.later(*statements)
         self.commit()
@@ -91,19 +101,27 @@ class Store:
     def commit(self) -> None:
         """Write everything that waits."""
         with self._using:
-            with self._adding:
-                waiting, self._waiting = self._waiting, []
-            if not waiting:
+            batch = self._queue.take()
+            if not batch.statements:
                 return
             try:
                 with self._database:
                     self._database.execute("BEGIN")
-                    for statement, parameters in waiting:
+                    for statement, parameters in batch.statements:
                         self._execute(statement, parameters)
-            except sqlite3.Error:
-                with self._adding:  # the next commit tries again
-                    self._waiting = waiting + self._waiting
+            except sqlite3.Error as error:
+                was_lost = self._queue.is_lost
+                if not self._queue.put_back(batch) and not was_lost:
+                    self._end(error)
                 raise
+
+    def _end(self, reason: sqlite3.Error) -> None:
+        """End the local AWS: the disk is full, perhaps, and memory must not be."""
+        logger.critical(
+            "%s cannot be written: %s; the local AWS ends, and its last %.0f MB are lost",
+            *(self.directory, reason, self._queue.most_bytes / 2**20),
+        )
+        threading.Thread(target=self._give_up, name="giving-up", daemon=True).start()
 
     def _execute(self, statement: str, parameters: Sequence[Any]) -> None:
         try:
@@ -123,7 +141,11 @@ class Store:
         name = uuid.uuid4().hex
         path = self._path(name)
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes(value)
+        try:
+            path.write_bytes(value)
+        except OSError:  # a full disk gets its place back
+            path.unlink(missing_ok=True)
+            raise
         self._values_bytes += len(value)
         return name
 
@@ -153,24 +175,43 @@ class Store:
         return self._values_bytes + sum(map(_size, others))
 
     def close(self) -> None:
-        """Write what waits, and release the directory."""
+        """Write what waits, and release the directory.
+
+        Raises
+        ------
+        KeepError
+            Something is lost, as the directory cannot be written.
+        """
         if self._is_closed.is_set():
             return
         self._is_closed.set()
         self._writer.join()
-        self.commit()
-        self._database.close()
-        self._lock_file.close()
+        try:
+            self.commit()
+        except sqlite3.Error as error:
+            raise self._loss(str(error)) from error
+        finally:
+            self._database.close()
+            self._lock_file.close()
+        if self._queue.is_lost:
+            raise self._loss("it was full for too long")
+
+    def _loss(self, why: str) -> KeepError:
+        return KeepError(f"{self.directory} lacks the last changes, as it cannot be written: {why}")
 
     def _path(self, name: str) -> Path:
         return self._values / name[:2] / name
 
     def _write_on(self) -> None:
+        is_writable = True
         while not self._is_closed.wait(LAG_S):
             try:
                 self.commit()
-            except sqlite3.Error:  # a full disk, perhaps; it is tried again
-                logger.exception("%s cannot be written", self.directory)
+                is_writable = True
+            except sqlite3.Error as error:  # a full disk, perhaps; it is tried again
+                if is_writable:
+                    logger.error("%s cannot be written: %s", self.directory, error)  # noqa: TRY400
+                is_writable = False
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from stepml.cli.app import app
 from stepml.cli.help_texts import PANELS, whole_lines
 from stepml.cli.options import known_runs
+from stepml.cli.root import MEANT
 
 ROOT = typer.main.get_command(app)
 
@@ -102,3 +103,11 @@ def completed(monkeypatch: pytest.MonkeyPatch, line: str) -> list[str]:
     }
     result = CliRunner().invoke(app, [], env=variables, prog_name="stepml")
     return result.stdout.split()
+
+
+def test_words_of_other_tools_lead_to_the_command_that_does_it() -> None:
+    result = CliRunner().invoke(app, ["list"])
+    assert result.exit_code == 2
+    assert "No such command 'list'. Did you mean 'jobs'?" in " ".join(result.stderr.split())
+    assert {tuple(each.split()) for each in MEANT.values()} <= {*COMMANDS}
+    assert not {(each,) for each in MEANT} & {*COMMANDS}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import stdev
 from typing import Any
@@ -12,9 +13,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from stepml.cli.app import app
-from stepml.cli.repeating import shown
-from stepml.client.repeats import MOST_REPEATS, Spread, repeats
+from stepml.cli.options import Target
+from stepml.cli.output import Output
+from stepml.cli.repeating import run_all, shown, start_all
+from stepml.client.repeats import MOST_REPEATS, Repeat, Spread, repeats
 from stepml.job.errors import InvalidJobError
+from stepml.job.names import DEFAULT_STACK
 from stepml.job.reports import JobWarning
 from tests.support.moto_stack import JOB, MotoStack
 
@@ -106,6 +110,30 @@ def test_detached_runs_all_start(stack: MotoStack, job: Path, name: str) -> None
 
     assert [each["job_id"] for each in lines] == [f"{name}-s1", f"{name}-s2"]
     assert [seed_of(stack, each["job_id"]) for each in lines] == [0, 1]
+
+
+class Interrupted(list[Repeat]):
+    """Runs of which Ctrl-C comes before the second one."""
+
+    def __iter__(self) -> Iterator[Repeat]:
+        yield self[0]
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("detached", [False, True])
+def test_ctrl_c_between_two_runs_says_how_to_go_on(
+    stack: MotoStack, name: str, capsys: pytest.CaptureFixture[str], detached: bool
+) -> None:
+    runs = Interrupted(repeats(name, JOB, 3))
+    target = Target(stack.endpoint_url, DEFAULT_STACK, "")
+    with pytest.raises(KeyboardInterrupt):
+        if detached:
+            start_all(stack.client(), runs, target, Output(as_json=False))
+        else:
+            run_all(stack.client(), runs, target, Path("runs"), Output(as_json=False))
+
+    end = "starts the rest" if detached else "follows all runs again"
+    assert f"the same command with --name {name} {end}" in capsys.readouterr().err
 
 
 def test_wrong_uses_are_refused_before_any_request(

@@ -419,6 +419,21 @@ def test_a_redrive_waits_for_the_clean_up_of_this_end(stack: MotoStack, name: st
     assert (states.redrives, waited) == (1, 3)
 
 
+def test_an_epoch_that_ended_while_the_job_was_stopped_is_not_trained_again(
+    stack: MotoStack, name: str
+) -> None:
+    stack.put(keys.epoch_report(name, 1), encode(epoch_report(1, last=False)))
+    stack.put(keys.claim(name), b"{}")
+
+    def sleep(_seconds: float) -> None:  # the reducer had begun before the stop
+        stack.put(keys.epoch_report(name, 2), encode(epoch_report(2, last=False)))
+        put_end(stack, name, MOMENT)
+
+    retried = client_of(stack, States()).retry(Execution(name, "arn"), sleep=sleep)
+
+    assert (retried.how, retried.epoch) == ("redriven", 3)
+
+
 def test_a_clean_up_that_never_comes_is_not_waited_for_without_end(
     stack: MotoStack, name: str
 ) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from stepml.local.keeping.keeping import Keeping
 from stepml.local.keeping.store import DATABASE, FORMAT, KeepError, Store, require_usable
 from stepml.local.parameter_server import ParameterServerProgram
 from stepml.local.ports import FILE, port_of, read_ports, reserve_again, reserve_port, write_ports
+from tests.support.running_aws import WAIT_S
 
 SAVE = "INSERT OR REPLACE INTO items VALUES(?, ?, ?)"
 ALL = "SELECT key, doc FROM items ORDER BY key"
@@ -80,6 +82,27 @@ def test_a_transaction_that_fails_leaves_nothing_and_is_tried_again(store: Store
         store.rows(ALL)
     store._database.execute("CREATE TABLE absent(number)")
     assert store.rows(ALL) == [("a", "1")]
+
+
+def test_what_a_full_disk_cannot_take_is_bounded_and_ends_the_local_aws(
+    directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ended = threading.Event()
+    full = Store(directory, ended.set, most_waiting_bytes=10_000)
+    full._database.execute("PRAGMA max_page_count = 1")  # those that it has
+    for number in range(100):
+        full.later((SAVE, ("t", f"{number}", "1" * 1000)))
+        with suppress(sqlite3.Error):
+            full.commit()
+    assert ended.wait(WAIT_S)
+    full.later((SAVE, ("t", "later", "1" * 1000)))
+    assert full._queue.take().statements == []
+    with pytest.raises(KeepError, match="kept lacks the last changes, as it cannot be written"):
+        full.close()
+    critical = [each.message for each in caplog.records if each.levelname == "CRITICAL"]
+    assert len(critical) == 1
+    assert "kept cannot be written: database or disk is full; the local AWS ends" in critical[0]
+    Store(directory).close()
 
 
 def test_one_local_aws_uses_a_directory(directory: Path, store: Store) -> None:
@@ -179,4 +202,4 @@ def test_a_damaged_database_is_named(directory: Path) -> None:
         file.seek(4096)
         file.write(b"\xff" * 200_000)
     with pytest.raises(KeepError, match=rf"{DATABASE} cannot be read: "):
-        Keeping(directory)
+        Keeping(directory, lambda: None)

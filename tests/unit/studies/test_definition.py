@@ -8,7 +8,7 @@ import pytest
 
 from stepml.studies.cells import FUNCTIONS, Cell, cells_of
 from stepml.studies.definition import InvalidStudyError, Study, parse_study, read_study
-from stepml.studies.values import labels_of, merged, with_value
+from stepml.studies.values import labels_of, merged
 from tests.support.paths import ROOT
 
 JOB = """
@@ -189,10 +189,8 @@ def test_labels_distinguish_values(values: list[Any], labels: list[str]) -> None
     assert labels_of(values) == labels
 
 
-def test_values_are_set_by_path() -> None:
+def test_objects_are_merged() -> None:
     before = {"a": {"b": 1, "c": 2}, "d": 3}
-    assert with_value(before, "a.b", 5) == {"a": {"b": 5, "c": 2}, "d": 3}
-    assert with_value(before, "e.f.g", 5) == {**before, "e": {"f": {"g": 5}}}
     assert merged(before, {"a": {"c": 4}}) == {"a": {"b": 1, "c": 4}, "d": 3}
     assert before == {"a": {"b": 1, "c": 2}, "d": 3}
 
