@@ -429,9 +429,9 @@ def test_an_epoch_that_ended_while_the_job_was_stopped_is_not_trained_again(
         stack.put(keys.epoch_report(name, 2), encode(epoch_report(2, last=False)))
         put_end(stack, name, MOMENT)
 
-    retried = client_of(stack, States()).retry(Execution(name, "arn"), sleep=sleep)
+    retried = run_of(stack, States(), name).retry(sleep=sleep)
 
-    assert (retried.how, retried.epoch) == ("redriven", 3)
+    assert (how(retried).how, how(retried).epoch) == ("redriven", 3)
 
 
 def test_a_clean_up_that_never_comes_is_not_waited_for_without_end(
