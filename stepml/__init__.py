@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from stepml.client.client import Client
     from stepml.client.run import Run
+    from stepml.estimators import StepMLClassifier, StepMLKMeans, StepMLRegressor
     from stepml.job.algorithms import (
         Admm,
         ExpectationMaximisation,
@@ -80,7 +81,10 @@ __all__ = [
     "RunFailedError",
     "RunNameTakenError",
     "SoftmaxRegression",
+    "StepMLClassifier",
     "StepMLError",
+    "StepMLKMeans",
+    "StepMLRegressor",
     "Stop",
     "Svm",
     "TrainedModel",
@@ -94,6 +98,7 @@ __all__ = [
 _MODULES = {
     "stepml.client.client": ("Client",),
     "stepml.client.run": ("Run",),
+    "stepml.estimators": ("StepMLClassifier", "StepMLKMeans", "StepMLRegressor"),
     "stepml.job.algorithms": (
         "Admm",
         "ExpectationMaximisation",
