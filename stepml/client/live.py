@@ -2,7 +2,7 @@
 
 Outputs are HTML without scripts or widgets. All displays of a run have one id, made of its ARN, so
 whoever follows the run updates all of them, those of earlier cells as well, and an exported
-notebook has the last state.
+notebook has the last state. A run that is resumed has a new id: the failure before stays visible.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def show(run: Followable) -> None:
     if snapshot.state.ended:
         card.end()
     else:
-        _follow(run)
+        _follow(run, card.id)
 
 
 @contextmanager
@@ -78,19 +78,18 @@ def shown_live(run: Followable) -> Iterator[Callable[[Snapshot], None]]:
     finally:
         if card.has_ended:
             card.end()
-        elif card.is_shown:
-            _follow(run)
+        elif card.id:
+            _follow(run, card.id)
 
 
 class _Card:
-    """A new display of a run in the present cell, or all that there are."""
+    """A new display of a run in the present cell, or all displays with an id."""
 
-    def __init__(self, run: Followable, is_shown: bool = False) -> None:
+    def __init__(self, run: Followable, id: str = "") -> None:  # noqa: A002
         self._run = run
-        self._id = f"stepml {run.arn}"
         self._last: tuple[Any, ...] = ()
         self._at = 0.0
-        self.is_shown = is_shown
+        self.id = id  # empty before the first snapshot
         self.has_ended = False
 
     def show(self, snapshot: Snapshot) -> None:
@@ -101,7 +100,7 @@ class _Card:
         if news == self._last and time.monotonic() - self._at < LEAST_PAUSE_S:
             return
         self._last, self._at = news, time.monotonic()
-        self._publish(progress_of(snapshot))
+        self._publish(progress_of(snapshot), snapshot.state.redrives)
 
     def end(self) -> None:
         """Show all that is known of a run that has ended."""
@@ -117,12 +116,14 @@ class _Card:
             note = f"no longer followed: {error}"
             self._publish(replace(progress_of(snapshot), notes=[note]))
 
-    def _publish(self, progress: RunProgress) -> None:
+    def _publish(self, progress: RunProgress, redrives: int = 0) -> None:
         from IPython.display import display
 
-        _shown[self._run.arn] = _cell() if not self.is_shown else _shown.get(self._run.arn, 0)
-        display(_bundle(progress), raw=True, display_id=self._id, update=self.is_shown)
-        self.is_shown = True
+        is_new = not self.id
+        if is_new:
+            self.id = f"stepml {self._run.arn} {redrives}"
+            _shown[self._run.arn] = _cell()
+        display(_bundle(progress), raw=True, display_id=self.id, update=not is_new)
 
 
 def html_of(record: RunRecord) -> str:
@@ -140,18 +141,18 @@ def _bundle(progress: RunProgress) -> dict[str, str]:
     return {"text/html": fragment(run_card(progress)), "text/plain": run_text(progress)}
 
 
-def _follow(run: Followable) -> None:
+def _follow(run: Followable, id: str) -> None:  # noqa: A002
     """Start a thread that updates the displays of a run until it has ended, unless one does."""
     with _changing:
         if run.arn in _following:
             return
         stop = _following[run.arn] = Event()
     name = f"follows {run.name}"
-    Thread(target=_update, args=(run, stop), name=name, daemon=True).start()
+    Thread(target=_update, args=(run, id, stop), name=name, daemon=True).start()
 
 
-def _update(run: Followable, stop: Event) -> None:
-    card = _Card(run, is_shown=True)
+def _update(run: Followable, id: str, stop: Event) -> None:  # noqa: A002
+    card = _Card(run, id)
     snapshot: Snapshot | None = None
     try:
         for snapshot in run.watch():

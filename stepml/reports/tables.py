@@ -43,11 +43,12 @@ class Table:
     def text(self) -> str:
         """Return lines, the first of them with the names of the columns.
 
-        If they are too long, the cells of the last column of text are shortened.
+        If they are too long, the cells of the last column are shortened, unless it has numbers.
         """
         rows = [self.header, *(each.cells for each in self._shown(MOST_LINES))]
         numbers = {n for n, name in enumerate(self.header) if name not in self.texts}
-        flexible = [n for n in range(len(self.header)) if n not in numbers][-1:]
+        last = len(self.header) - 1
+        flexible = [] if last in numbers else [last]
         one_line = [[" ".join(cell.split()) for cell in row] for row in rows]
         return "\n".join(aligned(one_line, numbers, WIDTH, flexible))
 

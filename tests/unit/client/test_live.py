@@ -41,7 +41,7 @@ def test_a_cell_that_waits_shows_a_run_once_and_then_its_end(
     stack.put_results(run.name, stack.put_epochs(run.name, 3))
     outputs = kernel.run("run = find('waited-for'); run.wait()")
     assert kinds(outputs).count("display_data") == 1
-    assert {each.display_id for each in outputs} == {f"stepml {run.arn}"}
+    assert {each.display_id for each in outputs} == {f"stepml {run.arn} 0"}
     assert "waited-for: converged" in outputs[-1].text
     assert "svg" in outputs[-1].html
     assert kinds(kernel.run("run"))[:1] == ["display_data"]
