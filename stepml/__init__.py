@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         RetryRefusedError,
         RunFailedError,
         RunNameTakenError,
+        UploadRefusedError,
     )
     from stepml.trained_model import TrainedModel
 
@@ -88,6 +89,7 @@ __all__ = [
     "Stop",
     "Svm",
     "TrainedModel",
+    "UploadRefusedError",
     "Validation",
     "__version__",
     "load_model",
@@ -126,6 +128,7 @@ _MODULES = {
         "RetryRefusedError",
         "RunFailedError",
         "RunNameTakenError",
+        "UploadRefusedError",
     ),
     "stepml.trained_model": ("TrainedModel",),
 }

@@ -122,9 +122,17 @@ def _fetched(dataset: Dataset, output: Output) -> Path:
 def _upload(client: Client, dataset: Dataset, path: Path, output: Output) -> Upload:
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
+    from stepml.client.transfers import upload
+
     columns = (TextColumn("uploading"), BarColumn(bar_width=40), DownloadColumn())
     with Progress(
         *columns, console=output.console, transient=True, disable=not output.is_live
     ) as bar:
         task = bar.add_task("", total=path.stat().st_size)
-        return client.upload(path, dataset.key, lambda sent: bar.advance(task, sent))
+        return upload(
+            client.connection,
+            client.stack,
+            path,
+            dataset.key,
+            lambda sent: bar.advance(task, sent),
+        )

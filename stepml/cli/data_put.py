@@ -28,10 +28,11 @@ from stepml.cli.options import (
 from stepml.cli.output import Output
 from stepml.cli.streams import is_endless
 from stepml.job.names import DEFAULT_STACK
+from stepml.records.errors import UploadRefusedError
 
 if TYPE_CHECKING:
-    from stepml.cli.data_files import Parcel
     from stepml.client import Client
+    from stepml.client.parcels import Parcel
     from stepml.client.uploads import Sending
 
 STDIN = "-"
@@ -70,25 +71,26 @@ def put(
 
     Folders keep their structure. Hidden files are left out.
     """
-    from stepml.cli.data_files import parcel_of
+    from stepml.client.parcels import data_key, parcel_of
 
     target, output = Target.chosen(local, endpoint_url, stack, profile, region), Output(as_json)
     with _streams_as_files(paths, to) as found:
         client = target.client()
-        parcel = parcel_of(found, _place(client, to))
+        with _about("--to"):
+            place = None if to is None else data_key(to, client.stack.bucket)
+        with _about("PATH"):
+            parcel = parcel_of(found, place)
         sent = _sent(client, parcel, output, force=force)
     _tell(client, parcel, sent, output)
 
 
-def _place(client: Client, to: str | None) -> str | None:
-    """Return the key or folder ``to``, which must be below ``data/`` of the stack's bucket."""
-    from stepml.cli.stored_data import DATA, in_bucket
-
-    key = None if to is None else in_bucket(client, to)
-    if key is not None and not key.startswith(DATA):
-        hint = f", such as {DATA}{key}" if not key.startswith("/") else ""
-        raise BadInputError(f"--to: expected a place below {DATA}{hint}, got {to!r}")
-    return key
+@contextmanager
+def _about(argument: str) -> Iterator[None]:
+    """Name the argument in errors about it."""
+    try:
+        yield
+    except UploadRefusedError as error:
+        raise BadInputError(f"{argument}: {error}") from None
 
 
 @contextmanager
@@ -130,28 +132,16 @@ def _copy(stream: str, target: Path) -> None:
 
 def _sent(client: Client, parcel: Parcel, output: Output, *, force: bool) -> list[Sending]:
     """Send the files that are not in the bucket yet; return them."""
-    from stepml.client.uploads import examined, send_all
+    from stepml.client.uploads import examined, send_all, to_send
 
     connection, bucket = client.connection, client.stack.bucket
     with output.working(f"reading {count(len(parcel.files), 'file')}"):
         found = examined(connection, bucket, parcel.files)
-    others = [each for each in found if each.presence == "other"]
-    if others and not force:
-        _refuse_to_replace(bucket, others)
-    missing = [each for each in found if each.presence != "same"]
+    remedy = "--force replaces it, --to PLACE chooses another place"
+    missing = to_send(found, bucket, force=force, remedy=remedy)
     with _bar(output, sum(each.content.n_bytes for each in missing)) as on_bytes:
         send_all(connection, bucket, missing, on_bytes)
     return missing
-
-
-def _refuse_to_replace(bucket: str, others: Sequence[Sending]) -> None:
-    names = ", ".join(each.key for each in others[:_MOST_NAMED])
-    more = ", …" if len(others) > _MOST_NAMED else ""
-    have = "has" if len(others) == 1 else "have"
-    raise BadInputError(
-        f"nothing was sent: s3://{bucket}/ {have} {names}{more} with another content; --force "
-        "replaces it, --to PLACE chooses another place"
-    )
 
 
 @contextmanager

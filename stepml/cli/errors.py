@@ -13,6 +13,7 @@ from stepml.records.errors import (
     ExecutionNotFoundError,
     RetryRefusedError,
     RunNameTakenError,
+    UploadRefusedError,
 )
 
 JOB_FAILED = 1
@@ -56,6 +57,7 @@ _BAD_INPUT = (
     InvalidJobError,
     RetryRefusedError,
     RunNameTakenError,
+    UploadRefusedError,
 )
 
 

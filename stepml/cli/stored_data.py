@@ -21,13 +21,12 @@ from stepml.cli.options import (
 from stepml.cli.output import Output
 from stepml.client.stored import stored, stored_below
 from stepml.job.names import DEFAULT_STACK
-from stepml.job.places import absolute, bucket_and_key
+from stepml.job.places import DATA, absolute, bucket_and_key
 
 if TYPE_CHECKING:
     from stepml.client import Client
     from stepml.client.stored import Stored
 
-DATA = "data/"  # the folder of people's own data
 # The folders of data in the bucket, with the loss when something is deleted there.
 LOSSES = {
     DATA: "data of yours are lost, and jobs that name them can no longer begin",

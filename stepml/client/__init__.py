@@ -27,6 +27,7 @@ from stepml.records.errors import (
     RetryRefusedError,
     RunFailedError,
     RunNameTakenError,
+    UploadRefusedError,
 )
 from stepml.records.execution import EpochAttempt, Execution, ExecutionState
 from stepml.records.failures import Failure
@@ -59,6 +60,7 @@ __all__ = [
     "Stopped",
     "Tabular",
     "Upload",
+    "UploadRefusedError",
     "connect",
     "watch",
 ]

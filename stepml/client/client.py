@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from stepml.client import executions, listing, transfers
 from stepml.client.choosing import chosen_connection
 from stepml.client.connection import Connection
+from stepml.client.giving import upload_data
 from stepml.client.job_sources import given_job
 from stepml.client.listing import JobSummary
 from stepml.client.run import Run
@@ -168,10 +169,46 @@ class Client:
         return listing.list_jobs(self.connection, self.stack, limit, status)
 
     def upload(
-        self, path: Path, key: str, on_bytes: Callable[[int], object] | None = None
+        self,
+        source: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        to: str | None = None,
+        force: bool = False,
+        on_bytes: Callable[[int], object] | None = None,
     ) -> Upload:
-        """Copy a file to the stack's bucket, unless its content is there already."""
-        return transfers.upload(self.connection, self.stack, path, key, on_bytes)
+        """Copy data to the stack's bucket, unless the same is there already.
+
+        ``stepml.Data(**upload.data)`` describes them in a job.
+
+        Parameters
+        ----------
+        source : str, Path, array-like, sparse matrix or table
+            A file or folder, which is copied as it is; or rows in memory: numbers of shape
+            (n_samples, n_features), a matrix of SciPy, a table of pandas, polars or pyarrow.
+        y : array-like of shape (n_samples,), optional
+            The labels of rows in memory.
+        sample_weight : array-like of shape (n_samples,), optional
+            The factor of each row's loss, of rows in memory.
+        to : str, optional
+            The key of a file, or a folder, which ends with a slash. Default: ``data/`` and the
+            name. Rows in memory get a place by their content.
+        force : bool
+            Whether objects that have another content are replaced.
+        on_bytes : callable, optional
+            Called with the number of bytes of each sent portion of files, from other threads.
+
+        Raises
+        ------
+        UploadRefusedError
+            There is no such file; or the place is not below ``data/``, or has another content.
+        ValueError
+            The rows cannot be stored.
+        """
+        return upload_data(
+            self.connection, self.stack, source, y, sample_weight, to, force, on_bytes
+        )
 
     def upload_code(self, code: PackedCode) -> Upload:
         """Copy a person's own code to the stack's bucket; its URI is the field ``code`` of a job.

@@ -24,7 +24,7 @@ def upload_rows(
     y: Any = None,
     sample_weight: Any = None,
     prefix: str = UPLOADS,
-) -> tuple[Upload, dict[str, Any]]:
+) -> Upload:
     """Copy rows to the stack's bucket, unless they are there already.
 
     Parameters
@@ -33,13 +33,6 @@ def upload_rows(
         See `stepml.client.packed_rows.packed_rows`.
     prefix : str
         Of the objects' keys; a digest of the content follows.
-
-    Returns
-    -------
-    Upload
-        The URI of a prefix.
-    dict
-        The fields of a job's ``data`` that say how the objects are read, such as ``label``.
 
     Raises
     ------
@@ -51,7 +44,7 @@ def upload_rows(
     from stepml.client.packed_rows import packed_rows  # which needs NumPy
 
     rows = packed_rows(X, y, sample_weight)
-    return send_rows(connection, stack, rows, f"{prefix}{rows.digest}/"), rows.settings
+    return send_rows(connection, stack, rows, f"{prefix}{rows.digest}/")
 
 
 def send_rows(connection: Connection, stack: Stack, rows: PackedRows, place: str) -> Upload:
@@ -67,4 +60,4 @@ def send_rows(connection: Connection, stack: Stack, rows: PackedRows, place: str
 
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         sent = list(threads.map(send, range(len(rows.names))))
-    return Upload(f"s3://{stack.bucket}/{place}", any(sent))
+    return Upload(f"s3://{stack.bucket}/{place}", any(sent), rows.settings)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from stepml.client.connection import Connection, translated
 from stepml.client.stack import Stack
@@ -25,10 +25,16 @@ DIGEST = "sha256"
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A local file whose content is in the bucket."""
+    """Local data that are in the bucket."""
 
-    uri: str  # s3://…
-    sent: bool  # False if it was there already
+    uri: str  # s3://… of an object, or of a prefix, which ends with a slash
+    sent: bool  # False if all of it was there already
+    settings: Mapping[str, Any] = field(default_factory=dict)  # of a job's data: how it is read
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The fields of a job's ``data`` that are known: ``stepml.Data(**upload.data, …)``."""
+        return {"uri": self.uri, **self.settings}
 
 
 @dataclass(frozen=True, slots=True)

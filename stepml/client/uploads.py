@@ -10,8 +10,10 @@ from threading import Event
 
 from stepml.client.connection import Connection
 from stepml.client.transfers import Content, Presence, presence, send
+from stepml.records.errors import UploadRefusedError
 
 _AT_ONCE = 8
+_MOST_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,34 @@ def examined(connection: Connection, bucket: str, files: Mapping[str, Path]) -> 
 
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         return list(threads.map(examine, files))
+
+
+def to_send(found: Sequence[Sending], bucket: str, *, force: bool, remedy: str) -> list[Sending]:
+    """Return the files that are not in the bucket yet.
+
+    Parameters
+    ----------
+    found : sequence of Sending
+    bucket : str
+    force : bool
+        Whether objects with another content are replaced.
+    remedy : str
+        How the caller allows that, for the message.
+
+    Raises
+    ------
+    UploadRefusedError
+        There are such objects, and ``force`` is false.
+    """
+    others = [each.key for each in found if each.presence == "other"]
+    if others and not force:
+        have = "has" if len(others) == 1 else "have"
+        more = ", …" if len(others) > _MOST_NAMED else ""
+        raise UploadRefusedError(
+            f"nothing was sent: s3://{bucket}/ {have} {', '.join(others[:_MOST_NAMED])}{more} with "
+            f"another content; {remedy}"
+        )
+    return [each for each in found if each.presence != "same"]
 
 
 def send_all(

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+DATA = "data/"  # the folder of people's own data in the bucket
 _SCHEME = "s3://"
 _BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
 # Neither a file of a machine (/rows.csv, ./rows.csv, ~/rows.csv, data\rows.csv, C:\rows.csv) nor

@@ -15,6 +15,7 @@
     ├── RunFailedError              the job ended without a model
     ├── RetryRefusedError           the job cannot be retried like this
     ├── ReportUnreadableError       a report is damaged, or of another version
+    ├── UploadRefusedError          files cannot be uploaded like this
     └── LibraryMissingError         a library of an extra is not installed
 """
 
@@ -85,6 +86,10 @@ class RunFailedError(StepMLError):
         self.name = name
         self.failure = failure
         super().__init__(f"{name}: {failure}")
+
+
+class UploadRefusedError(StepMLError, ValueError):
+    """Files cannot be uploaded like this: there is none, or the place is wrong or taken."""
 
 
 class RetryRefusedError(StepMLError):

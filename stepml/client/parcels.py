@@ -1,4 +1,4 @@
-"""The files of arguments, and the keys that they get in a bucket."""
+"""Files to upload, and the keys that they get in a bucket."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
 
-from stepml.cli.errors import BadInputError
-from stepml.cli.stored_data import DATA
+from stepml.job.places import DATA, absolute, bucket_and_key
 from stepml.ml.data.formats import FORMATS, format_of_file
 from stepml.ml.data.hidden_files import is_hidden, note_on_hidden
+from stepml.records.errors import UploadRefusedError
 
 _WILDCARDS = frozenset("*?[")
 
@@ -36,7 +36,7 @@ def parcel_of(paths: Sequence[Path], to: str | None) -> Parcel:
 
     Raises
     ------
-    BadInputError
+    UploadRefusedError
         There is no such file, or no file in a folder.
     """
     given = list(dict.fromkeys(each for path in paths for each in _matching(path)))
@@ -51,8 +51,27 @@ def parcel_of(paths: Sequence[Path], to: str | None) -> Parcel:
     files = {place + name: file for file, name in names.items() if not is_hidden(name)}
     if not files:
         hidden = "".join(f"; {note}" for note in note_on_hidden(left_out))
-        raise BadInputError(f"PATH: no file is below {str(base)!r}{hidden}")
+        raise UploadRefusedError(f"no file is below {str(base)!r}{hidden}")
     return Parcel(place, files, tuple(left_out))
+
+
+def data_key(place: str, bucket: str) -> str:
+    """Return the key or folder of a place, which must be below ``data/`` of the bucket.
+
+    Raises
+    ------
+    UploadRefusedError
+        It is elsewhere.
+    """
+    other, key = bucket_and_key(absolute(place, bucket))
+    if other != bucket:
+        raise UploadRefusedError(
+            f"expected a place in the bucket of the stack, {bucket}, got {place!r}"
+        )
+    if not key.startswith(DATA):
+        hint = f", such as {DATA}{key}" if not key.startswith("/") else ""
+        raise UploadRefusedError(f"expected a place below {DATA}{hint}, got {place!r}")
+    return key
 
 
 def _one(file: Path, to: str | None) -> Parcel:
@@ -75,7 +94,7 @@ def _matching(path: Path) -> Iterator[Path]:
     text = str(path)
     found = sorted(glob(text, recursive=True)) if _WILDCARDS.intersection(text) else []  # noqa: PTH207
     if not found:
-        raise BadInputError(f"PATH: {text!r} cannot be read: No such file or directory")
+        raise UploadRefusedError(f"{text!r} cannot be read: No such file or directory")
     yield from map(Path, found)
 
 
