@@ -40,6 +40,7 @@ from lambdas.job_store.weights import check_weights
 from lambdas.logs import log
 from stepml.job import keys
 from stepml.job.choices import with_rows
+from stepml.job.errors import NotEnoughDataError
 from stepml.job.formats import FORMATS
 from stepml.job.measures import LOSS
 from stepml.job.models import Neural
@@ -59,6 +60,7 @@ from stepml.ml.doubts import (
 )
 from stepml.ml.job_shards import split_of
 from stepml.ml.models.base import Floats, LabelUnit
+from stepml.ml.models.row_weights import targets_on
 from stepml.ml.standing import value_of
 from stepml.ml.stopping import with_tolerance
 from stepml.ml.suitability import MOST_MODEL_BYTES
@@ -122,6 +124,8 @@ def initialise(
         Missing shards took half of the time; the next call makes the others.
     BadLabelError
         The training rows have only one class.
+    NotEnoughDataError
+        All training rows, or all validation rows, have the weight 0.
     InvalidJobError
         ``model.weights`` does not suit the network.
     InvalidNetworkError, ModelTooLargeError
@@ -162,7 +166,7 @@ def _initialised(
     sample = cache(lambda: load_unscaled_sample(store, draft))
     most_rows = most_batch_size(draft, network, function_mb)
     paced = _paced(store, partition, draft, manifest, sample, most_rows)
-    paced = paced.with_network(moments, network.saved_row_bytes)
+    paced = paced.with_network(moments, network.saved_row_bytes).with_weights(moments)
     require_same_network(store, partition, paced)
     scale = learnt_scale(paced, manifest, moments, sample)
     if scale is not None:
@@ -176,7 +180,7 @@ def _initialised(
     doubts = _doubts(store, paced, manifest, moments)
     start = Start(store, paced, open_bucket)
     plan = _plan_of(partition, start.with_steps(partition.spec.stop), manifest, paced.label_unit)
-    plan = plan.with_network_of(paced).noting(notes, doubts)
+    plan = plan.with_rows_of(paced).noting(notes, doubts)
     require_rows_enough(plan)
     epochs_of(plan.spec).require_room(plan, channel_of(store, plan))
     take_over(store, partition)
@@ -210,6 +214,7 @@ def _publish_start(
     store: JobStore, partition: PartitionPlan, plan: TrainingPlan, start: Start
 ) -> None:
     """Publish the state of epoch 0, unless the job resumes another one."""
+    _require_weight(store, plan)
     first = store.state(0)
     if partition.resumed_epochs == 0 and not first.exists():
         epochs = epochs_of(plan.spec)
@@ -231,10 +236,11 @@ def _measured(
     start: Start,
 ) -> TrainingPlan:
     """Return the plan with the losses before training, and the tolerance that suits them."""
-    constant_loss = _loss_of(store, plan, plan.constant_parameters(manifest, mean_row))
+    model, facts = plan.model(), start.weighed(plan.facts(manifest, mean_row))
+    constant_loss = _loss_of(store, plan, model.constant_parameters(facts))
     if constant_loss is None:
-        labels = load_shard(store, plan, keys.VALIDATION).y
-        constant_loss = plan.loss_of_constant(manifest, labels)
+        validation = load_shard(store, plan, keys.VALIDATION)
+        constant_loss = model.constant_loss(facts, targets_on(model, validation))
     begins = partition.resumed_epochs == 0
     first_loss = _loss_of(store, plan, start.untrained if begins else None)
     plan = msgspec.structs.replace(
@@ -243,6 +249,15 @@ def _measured(
     trivial_loss = first_loss if constant_loss is None else constant_loss
     ending = with_tolerance(plan.spec, trivial_loss, plan.validation_rows, begins=begins)
     return plan.ending_like(ending.stop)
+
+
+def _require_weight(store: JobStore, plan: TrainingPlan) -> None:
+    weights = None if plan.mean_weight is None else load_shard(store, plan, keys.VALIDATION).weights
+    if weights is not None and not weights.any():
+        raise NotEnoughDataError(
+            "data.weight: expected a weight above 0 for some validation row, got 0 for all "
+            f"{len(weights):,}"
+        )
 
 
 def _notes(

@@ -24,6 +24,7 @@ from stepml.ml.algorithms import Residuals
 from stepml.ml.convergence import OwnCriterion, Spent, decide, spent_with
 from stepml.ml.models import Evaluation
 from stepml.ml.models.base import Floats
+from stepml.ml.models.row_weights import targets_on
 from stepml.ml.standing import Standing
 from stepml.ml.stopping import converged_at_start
 
@@ -35,7 +36,7 @@ def evaluate(
     shard, model = load_shard(store, plan, keys.VALIDATION), plan.model()
     rows = slice(most_rows)
     with timed("compute"):
-        found = model.evaluate(parameters, shard.X[rows], model.targets(shard.y[rows]))
+        found = model.evaluate(parameters, shard.X[rows], targets_on(model, shard, rows))
     # JSON has no infinite numbers, to which squares of huge errors may add up.
     metrics = {name: value for name, value in found.metrics.items() if math.isfinite(value)}
     return replace(found, metrics=metrics)

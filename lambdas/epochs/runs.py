@@ -22,6 +22,7 @@ from stepml.ml.algorithms import RankEpoch, RankProgress, State
 from stepml.ml.matrices import Matrix
 from stepml.ml.models import Model
 from stepml.ml.models.base import Array
+from stepml.ml.models.row_weights import targets_on
 
 _NO_STATE = State(np.empty(0, np.float32))
 
@@ -112,7 +113,7 @@ class RankRun:
         """Return the model, and features and targets of the rank's rows."""
         shard, model = load_shard(self.store, self.plan, self.task.rank), self.plan.model()
         with timed("load"):
-            return model, shard.X, model.targets(shard.y)
+            return model, shard.X, targets_on(model, shard)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from stepml.ml.algorithms.base import never
 from stepml.ml.convergence import require_finite_losses
 from stepml.ml.models import Evaluation, NeuralNetwork
 from stepml.ml.models.base import Floats
+from stepml.ml.models.row_weights import targets_on
 
 
 class Slices(NamedTuple):
@@ -74,7 +75,7 @@ def evaluate_slice(
         return
     model, shard = _network(plan), load_shard(store, plan, keys.VALIDATION)
     first, end = (len(shard.y) * (task.slice + n) // task.n_slices for n in (0, 1))
-    X, y = shard.X[first:end], model.targets(shard.y[first:end])
+    X, y = shard.X[first:end], targets_on(model, shard, slice(first, end))
     nothing: Extras = {OUTPUTS: np.zeros((0, model.n_outputs), np.float32), COST: np.zeros(1)}
     before = progress.read_whole(found) or nothing
     with timed("load"):
@@ -109,9 +110,9 @@ def _until(must_pause: Callable[[], bool], blocks: Iterator[Floats], before: Flo
 
 def evaluation_of_nothing(store: JobStore, plan: TrainingPlan) -> Evaluation:
     """Return the quality of a network whose outputs are 0: it has the measures of the rows."""
-    model, labels = _network(plan), load_shard(store, plan, keys.VALIDATION).y
-    outputs = np.zeros((len(labels), model.n_outputs), np.float32)
-    return model.judged(model.tally_outputs(outputs, model.targets(labels)))
+    model, shard = _network(plan), load_shard(store, plan, keys.VALIDATION)
+    outputs = np.zeros((len(shard.y), model.n_outputs), np.float32)
+    return model.judged(model.tally_outputs(outputs, targets_on(model, shard)))
 
 
 def end_of_merged(run: EpochRun, merged: MergedEpoch) -> EpochEnd:

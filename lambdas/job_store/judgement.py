@@ -21,6 +21,7 @@ from stepml.ml.doubts import Decisions, Training, doubts_about_model, without_co
 from stepml.ml.models import LossModel, Model
 from stepml.ml.models.base import Floats, WithClasses
 from stepml.ml.models.confusion import Totals
+from stepml.ml.models.row_weights import targets_on
 from stepml.ml.sample_objective import Rows
 from stepml.ml.second_opinion import Better, better_model
 
@@ -100,13 +101,13 @@ class _Judged:
     @cached_property
     def sample(self) -> Rows:
         """A sample of the training rows."""
-        X, labels = load_labelled_sample(self.store, self.plan, _SAMPLE)
-        return X, self.model.targets(labels)
+        rows = load_labelled_sample(self.store, self.plan, _SAMPLE)
+        return rows.X, targets_on(self.model, rows)
 
     @cached_property
     def validation(self) -> Rows:
         shard = load_shard(self.store, self.plan, keys.VALIDATION)
-        return shard.X, self.model.targets(shard.y)
+        return shard.X, targets_on(self.model, shard)
 
 
 def _decisions(judged: _Judged, validated: Totals) -> Decisions:

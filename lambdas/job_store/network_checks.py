@@ -58,7 +58,7 @@ def check_network_of(
     InvalidNetworkError
         The network cannot be built, or does not suit the rows, or takes too long.
     InvalidJobError
-        ``exchange.server_update`` does not suit the network.
+        ``exchange.server_update`` or ``data.weight`` does not suit the network.
     ModelTooLargeError
         Training it takes more memory than an executor has.
     """
@@ -75,7 +75,8 @@ def check_network_of(
         return NetworkFacts([])
     labels = _guessed_labels(spec.model) if manifest is None else manifest.labels
     names = NUMBERS if manifest is None else manifest.names
-    model = build_model(spec.model, prod(spec.model.input_shape), labels, names=names)
+    n_features = prod(spec.model.input_shape)
+    model = build_model(spec.model, n_features, labels, code=code, names=names)
     assert isinstance(model, NeuralNetwork)
     is_known = manifest is not None or model.n_outputs == 1
     rows = _rows_of(plan, spec, manifest)
@@ -92,6 +93,7 @@ def check_network_of(
         require_room=require_room,
     )
     require_room(layout.n_parameters, saved_row_bytes)
+    _require_row_losses(spec, model)
     require_steps_of_gradients(spec, layout)
     if is_known or spec.model.weights is None:
         return NetworkFacts([layout], saved_row_bytes)
@@ -156,6 +158,14 @@ def require_steps_of_gradients(spec: JobSpec, network: NetworkLayout) -> None:
             "exchange.server_update: the server takes steps along gradients, but the network has "
             f"statistics of batches or constants, such as {network.rest[0].name!r}; "
             f"expected 'none', got {spec.exchange.server_update!r}"
+        )
+
+
+def _require_row_losses(spec: JobSpec, model: NeuralNetwork) -> None:
+    if spec.data.weight is not None and model.code is not None and model.bound.has_own_loss:
+        raise InvalidJobError(
+            "data.weight: expected none with a loss of the network's own, which is one number for "
+            f"all rows; got {spec.data.weight!r}"
         )
 
 

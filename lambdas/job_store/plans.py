@@ -9,6 +9,7 @@ import numpy as np
 
 from stepml.job import keys
 from stepml.job.choices import Choices, choices_between
+from stepml.job.errors import NotEnoughDataError
 from stepml.job.reports import DatasetFacts, DatasetReport, JobWarning, Preparation
 from stepml.job.spec import JobSpec, Stop
 from stepml.ml.algorithms import RankEpoch
@@ -21,6 +22,7 @@ from stepml.ml.data import (
     Manifest,
     Moments,
     PieceStatistics,
+    Shard,
     ShardKind,
     ShardPlan,
     Skipped,
@@ -28,6 +30,7 @@ from stepml.ml.data import (
 from stepml.ml.dataset_facts import dataset_facts
 from stepml.ml.models import ChannelScale, DataFacts, LabelUnit, Model, NetworkLayout, build_model
 from stepml.ml.models.base import Floats
+from stepml.ml.models.row_weights import scaled_weights
 from stepml.ml.neural.code import directory_of
 
 
@@ -95,6 +98,7 @@ class TrainingPlan(msgspec.Struct, frozen=True):
     start_fall: float | None = None
     # The last epoch without rank states: 0, or that at which a job of another size was resumed.
     rank_states_after: int = msgspec.field(default=0, name="own_states_after")
+    mean_weight: float | None = None  # of the training rows; None: rows have no weights
     resumed_epochs: int = 0  # as in the partition plan
     preparation_usd: float = 0.0  # cost of the job before its first epoch, and of its ends
     preparation: Preparation = Preparation()  # the same in detail
@@ -156,9 +160,31 @@ class TrainingPlan(msgspec.Struct, frozen=True):
             plan, network=plan.model().network, saved_row_bytes=row_bytes
         )
 
-    def with_network_of(self, other: Self) -> Self:
-        """Return the plan with the facts of another plan's network."""
-        names = ("network", "channels", "saved_row_bytes")
+    def with_weights(self, moments: Moments) -> Self:
+        """Return the plan with the mean weight of the training rows, given their moments.
+
+        Raises
+        ------
+        NotEnoughDataError
+            All weights are 0.
+        """
+        if not len(moments.weight):
+            return self
+        mean = float(moments.weight[0]) / self.training_rows
+        if not np.float32(mean) > 0:
+            raise NotEnoughDataError(
+                "data.weight: expected a weight above 0 for some training row, got 0 for all "
+                f"{self.training_rows:,}"
+            )
+        return msgspec.structs.replace(self, mean_weight=mean)
+
+    def weights_of(self, rows: Shard) -> Floats | None:
+        """Return the weights of rows, if they have any, in units of the mean."""
+        return scaled_weights(rows.weights, self.mean_weight or 1.0)
+
+    def with_rows_of(self, other: Self) -> Self:
+        """Return the plan with another plan's facts of its network and of the rows' weights."""
+        names = ("network", "channels", "saved_row_bytes", "mean_weight")
         return msgspec.structs.replace(self, **{name: getattr(other, name) for name in names})
 
     def noting(self, notes: list[str], warnings: list[JobWarning]) -> Self:
@@ -232,22 +258,11 @@ class TrainingPlan(msgspec.Struct, frozen=True):
             self.names,
         )
 
-    def constant_parameters(self, manifest: Manifest, mean_row: Floats) -> Floats | None:
-        """Return the parameters of the best model that ignores the features, if it is known.
+    def facts(self, manifest: Manifest, mean_row: Floats) -> DataFacts:
+        """Return the facts of a model that ignores the features.
 
         ``mean_row`` is the mean of the training rows, as prepared for training.
         """
-        return self.model().constant_parameters(self._facts(manifest, mean_row))
-
-    def loss_of_constant(self, manifest: Manifest, labels: Floats) -> float | None:
-        """Return the loss of a model that ignores the features on rows with these labels.
-
-        None: it is that of `constant_parameters`, or not known.
-        """
-        model = self.model()
-        return model.constant_loss(self._facts(manifest), model.targets(labels))
-
-    def _facts(self, manifest: Manifest, mean_row: Floats | None = None) -> DataFacts:
         mean = manifest.label_moments.mean
         names = self.names
         return DataFacts(

@@ -29,6 +29,7 @@ from stepml.ml.data.pipeline import Pipeline
 from stepml.ml.models import Model, NeuralNetwork
 from stepml.ml.models.base import WithClasses
 from stepml.ml.models.confusion import MOST_CLASSES_COUNTED, Counts, PerClass, Totals
+from stepml.ml.models.row_weights import targets_on
 from stepml.ml.standing import kept_epoch
 
 MOST_EVALUATED_ROWS = 5000  # by the last function: minutes of a large network
@@ -151,7 +152,7 @@ def _counted_again(
         log("classes not measured", job_id=store.job_id, error=str(error))
         return None
     parameters = store.state(epoch).load().parameters
-    counts = model.confusion(parameters, shard.X, model.targets(shard.y))
+    counts = model.confusion(parameters, shard.X, targets_on(model, shard))
     return _Counted(Totals.of(counts), counts)
 
 

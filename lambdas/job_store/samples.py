@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from lambdas.job_store.plans import TrainingPlan
 from lambdas.job_store.scales import scales_shards
 from lambdas.job_store.store import JobStore
 from stepml.ml.data import Interval, Shard, scaled
-from stepml.ml.matrices import Floats, Matrix
+from stepml.ml.matrices import Matrix, chosen_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,22 +31,26 @@ class SampleSize:
 
 
 def load_sample(store: JobStore, plan: TrainingPlan, size: SampleSize | None = None) -> Matrix:
-    """Return the features of a sample; see `load_labelled_sample`."""
-    return load_labelled_sample(store, plan, size)[0]
+    """Return the features of a sample, without rows of weight 0; see `load_labelled_sample`."""
+    found = load_labelled_sample(store, plan, size)
+    if found.weights is None or found.weights.all() or not found.weights.any():
+        return found.X
+    return chosen_rows(found.X, np.flatnonzero(found.weights))
 
 
 def load_labelled_sample(
     store: JobStore, plan: TrainingPlan, size: SampleSize | None = None
-) -> tuple[Matrix, Floats]:
-    """Return features and labels of the first training rows, in the order of ids: a shuffle.
+) -> Shard:
+    """Return the first training rows in the order of ids: a shuffle.
 
     At most 16 MB and 200,000 rows, or four rows a cluster if that is more. They depend neither on
     the world size nor on the ranges.
     """
     rows = load_unscaled_sample(store, plan, size)
-    if not scales_shards(plan):
-        return rows.X, rows.y
-    return scaled(rows.X, store.scale.load(), rows.remainders), rows.y
+    X, weights = rows.X, plan.weights_of(rows)
+    if scales_shards(plan):
+        X = scaled(X, store.scale.load(), rows.remainders)
+    return Shard(X, rows.y, weights=weights)
 
 
 def load_unscaled_sample(

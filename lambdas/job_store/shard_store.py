@@ -59,7 +59,7 @@ class ShardStore:
         """
         shard = self.data_set.rows(rows, self.kind)
         self.data_set.storage.save(self.key(rank), pack_shard(shard))
-        self._save_moments(rank, rows, feature_moments(shard.X, shard.remainders))
+        self._save_moments(rank, rows, _moments_of(shard))
 
     def load(self, rank: int, rows: Interval, scale: Scale | None = None) -> Shard:
         """Return a shard, scaled in the buffer in which it was loaded; errors as of `make`."""
@@ -83,7 +83,7 @@ class ShardStore:
     def make_moments(self, rank: int, rows: Interval) -> Moments:
         """Write the moments of a shard again, and return them; errors as of `make`."""
         shard = self.load(rank, rows)
-        moments = feature_moments(shard.X, shard.remainders)
+        moments = _moments_of(shard)
         self._save_moments(rank, rows, moments)
         return moments
 
@@ -106,3 +106,7 @@ class ShardStore:
     @property
     def _split(self) -> tuple[str, int, float, ShardKind]:
         return self.data_set.digest, self.world_size, self.validation_fraction, self.kind
+
+
+def _moments_of(shard: Shard) -> Moments:
+    return feature_moments(shard.X, shard.remainders, shard.weights)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import replace
 from threading import Lock
 
 from lambdas.environment import memory_mb
@@ -54,7 +55,8 @@ class ShardCache:
 def load_shard(store: JobStore, plan: TrainingPlan, rank: int) -> Shard:
     """Return the rows of ``rank`` (or `keys.VALIDATION`), scaled if the job asks for it.
 
-    They are cached for later calls, and read-only.
+    Weights are in units of their mean over the training rows. The rows are cached for later calls,
+    and read-only.
     """
     with timed("load"):
         return _cached_shard(store, plan, rank)
@@ -65,7 +67,7 @@ def _cached_shard(store: JobStore, plan: TrainingPlan, rank: int) -> Shard:
     shards = store.shards(plan.digest, plan.spec, plan.matrix, plan.fingerprint)
     # A shard's key depends on its content, and its scale follows from its siblings.
     settings = data.standardise, data.scale, data.missing, data.missing_indicator
-    name = f"{shards.key(rank)} {settings}"
+    name = f"{shards.key(rank)} {settings} {plan.mean_weight}"
     shard, most_bytes = warm_shards.get(name), _most_bytes(plan)
     warm_shards.make_room(0, most_bytes)  # another job may have left shards
     if shard is None:
@@ -73,6 +75,7 @@ def _cached_shard(store: JobStore, plan: TrainingPlan, rank: int) -> Shard:
         # Before it is loaded: the function's memory need not hold the dropped shards as well.
         warm_shards.make_room(int(plan.rows(rank) * plan.stored_row_bytes), most_bytes)
         shard = shards.load(rank, plan.interval(rank), scale)
+        shard = replace(shard, weights=plan.weights_of(shard))
         warm_shards.put(name, shard)
     return shard
 

@@ -13,9 +13,11 @@ from stepml.job.models import Neural
 from stepml.job.spec import JobSpec, Stop
 from stepml.job.spec_base import settled
 from stepml.ml.choices import rate_is_open, rho_is_open, with_rate, with_rho
+from stepml.ml.data import Shard
 from stepml.ml.matrices import Floats, Matrix
 from stepml.ml.models import NeuralNetwork
-from stepml.ml.models.base import Array, LossModel
+from stepml.ml.models.base import Array, DataFacts, LossModel
+from stepml.ml.models.row_weights import facts_by_weight, targets_on
 from stepml.ml.sample_objective import Minimum, minimum
 from stepml.ml.stopping import with_one_epoch
 
@@ -44,7 +46,7 @@ class Start:
     @cached_property
     def untrained(self) -> Floats:
         """The parameters of a model that has learnt nothing."""
-        return self._model.first_parameters(lambda: self._sample[0], self._plan.spec.data.seed)
+        return self._model.first_parameters(self._sample_rows, self._plan.spec.data.seed)
 
     @cached_property
     def parameters(self) -> Floats:
@@ -61,7 +63,7 @@ class Start:
         """
         if not settled(self._plan.spec.algorithm).starts_at_sample:
             return None
-        has_all = len(self._sample[1]) == self._plan.training_rows
+        has_all = len(self._sample.y) == self._plan.training_rows
         return self._minimum.fall if has_all else None
 
     @cached_property
@@ -71,8 +73,13 @@ class Start:
 
     def rows(self) -> tuple[Matrix, Array]:
         """Return features and targets of the sample."""
-        X, labels = self._sample
-        return X, self._model.targets(labels)
+        return self._sample.X, targets_on(self._model, self._sample)
+
+    def weighed(self, facts: DataFacts) -> DataFacts:
+        """Return facts about all rows, or, if these have weights, about those of the sample."""
+        if self._plan.mean_weight is None:
+            return facts
+        return facts_by_weight(facts, self._sample.X, self._sample.y, self._sample.weights)
 
     def with_steps(self, asked: Stop) -> JobSpec:
         """Return the job with a learning rate or rho, if it needs one, and the epochs it needs.
@@ -89,6 +96,9 @@ class Start:
             return spec
         return with_rho(spec, model, self.parameters, self.rows(), self._plan.training_rows)
 
+    def _sample_rows(self) -> tuple[Matrix, Floats | None]:
+        return self._sample.X, self._sample.weights
+
     def _given(self, drawn: Floats) -> Floats:
         spec = self._plan.spec.model
         if not isinstance(spec, Neural):
@@ -97,5 +107,5 @@ class Start:
         return first_parameters(self._model, spec, drawn, self._open_bucket)
 
     @cached_property
-    def _sample(self) -> tuple[Matrix, Floats]:
+    def _sample(self) -> Shard:
         return load_labelled_sample(self._store, self._plan)

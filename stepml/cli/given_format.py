@@ -77,6 +77,7 @@ def asked_format(
         n_features=None,
         validates=None,
         validates_after=None,
+        weight=None,
         settings=ALL_NUMBERS,
     )
 

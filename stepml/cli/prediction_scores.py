@@ -16,7 +16,7 @@ from stepml.ml.class_names import as_stored
 from stepml.ml.matrices import Matrix
 from stepml.ml.models.confusion import MOST_CLASSES_COUNTED, PerClass, Totals
 from stepml.ml.models.metrics import Ranking
-from stepml.ml.models.tallies import TOP, count_in_top
+from stepml.ml.models.tallies import TOP, are_in_top
 
 if TYPE_CHECKING:
     from stepml.trained_model import TrainedModel
@@ -82,7 +82,8 @@ class _Classes(Score):
         chances = self._model.predict_log_proba(X)
         self._log_losses -= float(chances[np.arange(len(places)), places].sum())
         is_known = self._model.classes_[places] == expected
-        self._in_top += count_in_top(chances[is_known], places[is_known])
+        in_top = are_in_top(chances[is_known], places[is_known])
+        self._in_top += int(np.count_nonzero(in_top))
 
     def quality(self) -> Quality:
         # Labels are of one type.

@@ -182,6 +182,24 @@ def _check_label(spec: JobSpec) -> None:
         )
 
 
+def _check_weight(spec: JobSpec) -> None:
+    data = spec.data
+    if data.weight is None:
+        return
+    _require_format("data.weight", data, lambda facts: facts.weights != "none")
+    is_name = isinstance(data.weight, str)
+    if data.format is not None and FORMATS[data.format].weights == "array" and not is_name:
+        raise InvalidJobError(
+            f"data.weight: with data.format {data.format!r}, expected the name of an array, "
+            f"got {data.weight}"
+        )
+    if is_name and data.header is False:
+        raise InvalidJobError(
+            "data.weight: a column name needs a header, but data.header is false; "
+            f"got {data.weight!r}"
+        )
+
+
 def _check_class_weight(spec: JobSpec) -> None:
     weights = getattr(spec.model, "class_weight", None)
     if not isinstance(weights, dict):
@@ -232,6 +250,7 @@ _CHECKS: tuple[Callable[[JobSpec], None], ...] = (
     _check_validation,
     _check_stratify,
     _check_label,
+    _check_weight,
     _check_class_weight,
     _check_measure,
 )

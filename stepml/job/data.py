@@ -22,6 +22,7 @@ _COLUMNS = ", ".join(names_of(lambda facts: facts.label == "column"))
 _LINES = ", ".join(_HEADERS)
 _TEXT = ", ".join(names_of(lambda facts: facts.is_text))
 _SPARSE = ", ".join(names_of(lambda facts: facts.sparse == "always"))
+_WEIGHTS = ", ".join(names_of(lambda facts: facts.weights != "none"))
 _MISSING = ", ".join(names_of(lambda facts: facts.has_missing_values))
 _UNLABELLED = ", ".join(name for name, model in MODELS.items() if not model.needs_labels)
 
@@ -64,6 +65,13 @@ class Data(SpecGroup, frozen=True, kw_only=True):
     label: Annotated[
         str | int | None,
         Meta(description=f"{_COLUMNS}: the label's column, by name or index (-1: the last)"),
+    ] = None
+    weight: Annotated[
+        str | int | None,
+        Meta(
+            description=f"{_WEIGHTS}: the column, by name or index, or the array with the weight "
+            "of each row's loss, 0 or more; it is no feature; null: all rows count alike"
+        ),
     ] = None
     columns: Annotated[
         Columns | None,

@@ -22,6 +22,7 @@ class FormatFacts:
     needs_label: bool = False  # data.has_label cannot be false
     has_missing_values: bool = False  # data.missing has an effect
     sparse: Literal["never", "sometimes", "always"] = "never"
+    weights: Literal["column", "array", "none"] = "none"  # place of row weights: data.weight
     function_kind: str = ""  # "parquet": the function partition-parquet; empty: partition
 
 
@@ -31,6 +32,7 @@ _COLUMNS = FormatFacts(
     is_text=True,
     has_header=True,
     has_missing_values=True,
+    weights="column",
 )
 FORMATS: dict[str, FormatFacts] = {
     "csv": _COLUMNS,
@@ -39,6 +41,7 @@ FORMATS: dict[str, FormatFacts] = {
         label="column",
         label_words="the label is a column",
         has_missing_values=True,
+        weights="column",
         function_kind="parquet",  # its package has pyarrow
     ),
     "libsvm": FormatFacts(
@@ -53,6 +56,7 @@ FORMATS: dict[str, FormatFacts] = {
         label_words="labels are an array",
         has_missing_values=True,
         sparse="sometimes",
+        weights="array",
     ),
     "idx": FormatFacts(
         label="apart", label_words="labels have objects of their own", needs_label=True

@@ -109,6 +109,17 @@ def dense(X: Matrix) -> npt.NDArray[Any]:
     return rows
 
 
+def chosen_rows(X: Matrix, rows: npt.NDArray[np.intp]) -> Matrix:
+    """Return a copy of some rows, in their order."""
+    if not isinstance(X, CsrMatrix):
+        return X[rows]
+    counts = X.counts[rows]
+    ends = np.cumsum(counts)
+    places = np.repeat(X.indptr[:-1][rows] - (ends - counts), counts) + np.arange(counts.sum())
+    indptr = np.concatenate([[0], ends])
+    return CsrMatrix(indptr, X.indices[places], X.values[places], X.n_features, X.block_pairs)
+
+
 def product(X: Matrix, W: npt.NDArray[Any]) -> Floats:
     """Return ``X @ W``.
 
@@ -163,16 +174,22 @@ def row_norms_squared(X: Matrix) -> Floats:
     return norms
 
 
-def mean_squares(X: Matrix) -> Floats64:
-    """Return the mean square of each feature, of shape (n_features,)."""
+def mean_squares(X: Matrix, weights: Floats | None = None) -> Floats64:
+    """Return the mean square of each feature, of shape (n_features,); ``weights`` multiply rows."""
     sums = np.zeros(X.shape[1])
     if isinstance(X, CsrMatrix):
-        for _, block in X.blocks():
-            np.add.at(sums, block.columns, np.square(block.values[block.pairs], dtype=np.float64))
+        for rows, block in X.blocks():
+            squares = np.square(block.values[block.pairs], dtype=np.float64)
+            if weights is not None:
+                squares *= np.repeat(weights[rows], block.counts)
+            np.add.at(sums, block.columns, squares)
     else:
         for first in range(0, len(X), _BLOCK_ROWS):
             block_rows = X[first : first + _BLOCK_ROWS]
-            sums += np.einsum("ij,ij->j", block_rows, block_rows, dtype=np.float64)
+            others = block_rows
+            if weights is not None:
+                others = block_rows * weights[first : first + _BLOCK_ROWS, None]
+            sums += np.einsum("ij,ij->j", block_rows, others, dtype=np.float64)
     return sums / len(X)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from stepml.ml.matrices import Floats64
 from stepml.ml.models.base import Floats, LossModel
+from stepml.ml.models.row_weights import total_weight
 from stepml.ml.sample_objective import MOST_PARAMETERS, Rows, SampleObjective, operations
 
 MOST_OPERATIONS = 4 * 10**9  # multiply-adds: a few seconds
@@ -96,5 +97,6 @@ def _losses(model: LossModel, w: Floats, rows: Rows) -> Floats64:
     n = min(_PARTS, len(y))
     cuts = [len(y) * number // n for number in range(n + 1)]
     parts = [slice(*cuts[number : number + 2]) for number in range(n)]
-    weights = np.array([part.stop - part.start for part in parts]) * n / len(y)
+    sizes = np.array([total_weight(y[part]) for part in parts])
+    weights = sizes * n / total_weight(y)
     return weights * [model.evaluate(w, X[part], y[part]).loss for part in parts]

@@ -16,8 +16,10 @@ class MedianRegression(LinearRegression):
     def from_spec(cls, spec: ModelSpec, facts: DataFacts) -> MedianRegression:
         return cls(facts.n_features)
 
-    def _differentiate(self, z: Floats, y: Array) -> float:
+    def _differentiate(self, z: Floats, y: Array, weights: Floats | None) -> float:
+        factors = np.ones_like(z) if weights is None else weights
         z -= y
-        loss = float(np.abs(z).sum(dtype=np.float64))
+        loss = float((factors * np.abs(z)).sum(dtype=np.float64))
         np.sign(z, out=z)
+        z *= factors
         return loss

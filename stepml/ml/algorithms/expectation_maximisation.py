@@ -14,13 +14,14 @@ from stepml.ml.algorithms.state import Extras, Outcome, RankEpoch, RankProgress,
 from stepml.ml.matrices import CsrMatrix
 from stepml.ml.models import KMeans
 from stepml.ml.models.base import Array, Matrix, Sample
+from stepml.ml.models.row_weights import parts_of
 
 _SPARSE_COST = 64  # time of a multiply-add with a stored value of a sparse row, relative to dense
 
 
 @dataclass(frozen=True, slots=True)
 class ExpectationMaximisation(OrchestratedAlgorithm[KMeans]):
-    """Ranks contribute sums and counts of the rows nearest to each centroid, in float64.
+    """Ranks contribute sums and counts, or weights, of the rows of each cluster, in float64.
 
     So every row counts once, on whatever rank it is. A mean of the ranks' centroids would weight
     rows differently.
@@ -58,8 +59,9 @@ class ExpectationMaximisation(OrchestratedAlgorithm[KMeans]):
         while done < n_blocks:
             if done > progress.batches_done and must_pause():
                 break
-            rows = X[done * block_rows : (done + 1) * block_rows]
-            found = model.accumulate(progress.parameters, rows)
+            rows = slice(done * block_rows, (done + 1) * block_rows)
+            weights = parts_of(y[rows])[1]
+            found = model.accumulate(progress.parameters, X[rows], weights)
             sums[: -model.n_clusters] += found.sums.ravel()
             sums[-model.n_clusters :] += found.counts
             inertia += found.inertia

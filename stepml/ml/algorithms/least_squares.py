@@ -16,6 +16,7 @@ from stepml.ml.algorithms.state import Extras, Outcome, RankEpoch, RankProgress,
 from stepml.ml.lasso import lasso, solution
 from stepml.ml.matrices import Floats64, wide_rows
 from stepml.ml.models.base import Array, Floats, LossModel, Matrix, Penalty, Sample
+from stepml.ml.models.row_weights import parts_of, targets_of
 
 _SOLVED = "the normal equations are solved"
 _AT_MINIMUM = "the objective of all rows is at its minimum"
@@ -47,6 +48,7 @@ class LeastSquares(OrchestratedAlgorithm[LossModel]):
 
     def initial_state(self, model: LossModel, parameters: Floats, sample: LabelledSample) -> State:
         X, y = sample()
+        y = targets_of(y)
         origins = _origin(self._columns(X, y, np.zeros(model.n_features + 1)))
         return State(parameters, {"origin": origins})
 
@@ -74,14 +76,19 @@ class LeastSquares(OrchestratedAlgorithm[LossModel]):
             if done > progress.batches_done and must_pause():
                 break
             rows = slice(done * block_rows, (done + 1) * block_rows)
-            for columns in self._columns(X[rows], y[rows], origin):
+            targets, weights = parts_of(y[rows])
+            for first, columns in self._columns(X[rows], targets, origin):
+                if weights is not None:
+                    own = weights[first : first + len(columns)]
+                    np.multiply(columns, np.sqrt(own, dtype=np.float64)[:, None], out=columns)
                 sums += columns.T @ columns
             done += 1
         extras = {"sums": _triangle(sums), "origin": origin}
         return RankProgress(progress.parameters, done, 0.0, len(y), done == n_blocks, extras)
 
     def rank_result(self, progress: RankProgress) -> Extras:
-        return {"sums": progress.extras["sums"], "rows": np.array([progress.rows_seen], np.float64)}
+        sums = progress.extras["sums"]
+        return {"sums": sums, "rows": sums[-1:]}  # of the column of ones: the rows, or their weight
 
     def contribution_shape(self, model: LossModel) -> tuple[int, int]:
         return _n_products(model.n_features + 2), 1
@@ -113,8 +120,11 @@ class LeastSquares(OrchestratedAlgorithm[LossModel]):
         lacks = "" if is_exact else _NEAR_MINIMUM
         return Outcome(State(w, state.extras), loss, reason if is_exact else None, lacks=lacks)
 
-    def _columns(self, X: Matrix, y: Array, origin: Floats64) -> Iterator[Floats64]:
-        """Yield blocks of the features and labels relative to ``origin``, and of ones."""
+    def _columns(self, X: Matrix, y: Array, origin: Floats64) -> Iterator[tuple[int, Floats64]]:
+        """Yield blocks of the features and labels relative to ``origin``, and of ones.
+
+        Before each is the number of its first row.
+        """
         n_features = len(origin) - 1
         step = max(1, self.block_values // (n_features + 2))
         for first in range(0, len(y), step):
@@ -124,13 +134,13 @@ class LeastSquares(OrchestratedAlgorithm[LossModel]):
             wide_rows(X[rows], columns[:, :n_features])
             columns[:, n_features] = labels
             columns[:, :-1] -= origin
-            yield columns
+            yield first, columns
 
 
-def _origin(blocks: Iterator[Floats64]) -> Floats64:
+def _origin(blocks: Iterator[tuple[int, Floats64]]) -> Floats64:
     """Return the means of all columns but the last; of a constant column, its very value."""
     total, low, high = 0.0, np.inf, -np.inf
-    for columns in blocks:
+    for _, columns in blocks:
         total = total + columns.sum(axis=0)
         low = np.minimum(low, columns.min(axis=0))
         high = np.maximum(high, columns.max(axis=0))

@@ -119,9 +119,14 @@ def _empty(
     """Return a shard of zeros; a sparse one has ``counts`` pairs in its rows."""
     rows, n_features = rows_name(manifest.fingerprint, interval, kind), manifest.n_features
     fine = manifest.layout.fine if encoder is None else encoder.fine
+    weighted = manifest.layout.has_weights
     if counts is not None:
-        return empty_sparse(counts, n_features, rows, fine=() if encoder is None else fine)
-    return empty_dense(interval.n_rows, n_features, rows, fine=fine, as_bytes=kind == "uint8")
+        fine = () if encoder is None else fine
+        return empty_sparse(counts, n_features, rows, fine=fine, weighted=weighted)
+    as_bytes = kind == "uint8"
+    return empty_dense(
+        interval.n_rows, n_features, rows, fine=fine, as_bytes=as_bytes, weighted=weighted
+    )
 
 
 def cuts_of(reader: ObjectReader, manifest: Manifest, quotas: Sequence[int]) -> Cuts:
@@ -182,6 +187,8 @@ def _copy_part(found: _Part, shard: Shard, encoder: Encoder | None) -> None:
     labels = part.labels()
     inside = targets >= 0
     shard.y[targets[inside]] = labels[inside]
+    if shard.weights is not None:
+        shard.weights[targets[inside]] = part.load("weights", part.first, part.behind)[inside]
     if encoder is not None:
         encode_rows(part, targets, shard, encoder)
     elif isinstance(shard.X, CsrMatrix):

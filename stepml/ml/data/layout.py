@@ -43,6 +43,8 @@ class Layout:
     validates: str | int | None = None  # the job's column that says which rows validate …
     validation_column: int = -1  # … 0-based; -1: there is none, or it is not known yet
     validates_after: float | None = None  # rows with more in it validate; None: those with 1
+    weight: str | int | None = None  # the job's column, or array, of row weights …
+    weight_column: int = -1  # … 0-based; -1: it is none, or not known yet
     fine: tuple[int, ...] = ()  # features with remainders; only range tasks find them
     row_shape: tuple[int, ...] = ()  # of images: ([channels,] height, width); empty: of others
     label_kind: str = "number"  # or text, boolean, integer, whose labels are numbered (codes)
@@ -77,10 +79,19 @@ class Layout:
         return self.first_validation >= 0 or self.validates is not None
 
     @property
+    def has_weights(self) -> bool:
+        """Whether rows have weights."""
+        return self.weight is not None
+
+    @property
+    def named_columns(self) -> set[int]:
+        """The columns with a role of their own: label, validation, weight."""
+        return {self.label_column, self.validation_column, self.weight_column} - {-1}
+
+    @property
     def other_columns(self) -> list[int]:
         """The columns that are no features, ascending."""
-        named = (self.label_column, self.validation_column)
-        return sorted({*self.ignored, *(each for each in named if each >= 0)})
+        return sorted(self.named_columns.union(self.ignored))
 
     @property
     def n_own_columns(self) -> int:
@@ -103,8 +114,7 @@ class Layout:
     @property
     def kept_columns(self) -> list[int]:
         """The columns to read, ascending."""
-        named = {self.label_column, self.validation_column} - {-1}
-        return sorted(named.union(each.column for each in self.raw_columns))
+        return sorted(self.named_columns.union(each.column for each in self.raw_columns))
 
     @property
     def n_numbers(self) -> int:
@@ -125,6 +135,13 @@ class Layout:
         if self.validates_after is not None:
             return values > self.validates_after, np.isnan(values)
         return values == 1, (values != 0) & (values != 1)
+
+    def weight_problem(self, weight: float, at: int | None = None) -> str:
+        """Return the reason why a weight is none, for messages."""
+        title = "the weight"
+        if self.weight_column >= 0:
+            title = self.column_title(self.weight_column, at)
+        return f"{title} is {weight:g}, expected a weight: a finite number, 0 or more"
 
     def feature_title(self, number: int) -> str:
         """Return the title of a number of a raw row for messages."""
@@ -149,6 +166,13 @@ class Layout:
         return f"column {number}"
 
 
+def are_weights(values: Floats64) -> Flags:
+    """Return which numbers may be weights of rows, which are stored as float32."""
+    with np.errstate(over="ignore"):
+        found: Flags = (values >= 0) & np.isfinite(values.astype(np.float32))
+    return found
+
+
 def dataset_digest(objects: Sequence[DataObject], layout: Layout, seed: int) -> str:
     """Return the content address of a partitioned data set: 32 hexadecimal digits.
 
@@ -157,10 +181,18 @@ def dataset_digest(objects: Sequence[DataObject], layout: Layout, seed: int) -> 
     content = {
         "version": PARTITION_VERSION,
         "seed": seed,
-        "layout": layout,
+        "layout": _content(layout),
         "objects": [
             (each.name, each.value_bytes, each.etag, path_values(each, layout.path_names))
             for each in objects
         ],
     }
     return hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()[:32]
+
+
+def _content(layout: Layout) -> msgspec.Raw:
+    """Return a layout for digests: without weights, as before there were any."""
+    found = msgspec.to_builtins(layout, order="deterministic")
+    if not layout.has_weights:
+        del found["weight"], found["weight_column"]
+    return msgspec.Raw(msgspec.json.encode(found))

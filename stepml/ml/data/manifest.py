@@ -66,6 +66,7 @@ class Manifest:
     fine_ends: tuple[Ends, ...] = ()  # of the values of each fine feature
     is_bytes: bool = False  # all values are stored as uint8
     validation_ends: Ends = None  # of the column that says which rows validate
+    weight_ends: Ends = None  # of the rows' weights
     levels: tuple[tuple[str, ...], ...] = ()  # of each category of the table, ascending
     # Of labels that are codes, by code; empty: labels are numbers, or codes of more than 1,000.
     class_names: tuple[str, ...] = ()
@@ -180,6 +181,7 @@ def merge(
         label_moments=labels.moments,
         missing_values=sum(each.missing_values for each in ordered),
         validation_ends=merged_ends(each.validation_ends for each in ordered),
+        weight_ends=merged_ends(each.weight_ends for each in ordered),
         fine_ends=tuple(map(merged_ends, zip(*(each.fine_ends for each in ordered), strict=True))),
         is_bytes=all(each.is_bytes for each in ordered),
         levels=all_levels,

@@ -25,6 +25,7 @@ _Columns = NDArray[np.intp]
 
 ROWS = "rows"  # in the metadata of a shard and its moments: the name of the rows
 _NAMES = ("n", "mean", "m2", "low", "high")
+_OPTIONAL = ("fine", "weight")
 # Values of a block: 2 MB as float64.
 _BLOCK_VALUES = 2**18
 # A block of a wide matrix has at least so many rows.
@@ -47,6 +48,7 @@ class Moments:
     low: Floats64  # (n_features,) the smallest value; infinity if there are no values
     high: Floats64  # (n_features,) the largest value; minus infinity if there are no values
     fine: Features = field(default_factory=no_features)  # whose remainders count
+    weight: Floats64 = field(default_factory=lambda: np.zeros(0))  # (1,) sum of the rows' weights
 
     @property
     def are_constant(self) -> NDArray[np.bool_]:
@@ -56,8 +58,7 @@ class Moments:
     def pack(self, rows: str = "") -> bytearray:
         """Return the moments as a container of arrays; ``rows`` names the rows of the shard."""
         named: dict[str, arrays.Array] = {name: getattr(self, name) for name in _NAMES}
-        if len(self.fine):
-            named["fine"] = self.fine
+        named |= {name: getattr(self, name) for name in _OPTIONAL if len(getattr(self, name))}
         return arrays.pack(named, {ROWS: rows})
 
     @classmethod
@@ -69,14 +70,18 @@ class Moments:
         DamagedValueError
             ``data`` has no moments, or those of other rows.
         """
-        views = arrays.unpack_named(data, _NAMES, ("fine",))
+        views = arrays.unpack_named(data, _NAMES, _OPTIONAL)
         if rows is not None:
             arrays.require_metadata(data, ROWS, rows)
         return cls(**views)
 
 
-def feature_moments(X: Matrix, remainders: Remainders | None = None) -> Moments:
+def feature_moments(
+    X: Matrix, remainders: Remainders | None = None, weights: Floats32 | None = None
+) -> Moments:
     """Return the moments of a shard's features over all its rows, computed in float64.
+
+    They count each row once, whatever its weight.
 
     Parameters
     ----------
@@ -84,7 +89,16 @@ def feature_moments(X: Matrix, remainders: Remainders | None = None) -> Moments:
         Values that a sparse matrix does not store are 0, and count. Stored values may be NaN.
     remainders : Remainders, optional
         Of dense rows.
+    weights : array of shape (n_samples,), optional
+        Of the rows, for the sum.
     """
+    moments = _feature_moments(X, remainders)
+    if weights is None:
+        return moments
+    return replace(moments, weight=np.array([weights.sum(dtype=np.float64)]))
+
+
+def _feature_moments(X: Matrix, remainders: Remainders | None) -> Moments:
     if isinstance(X, CsrMatrix):
         return _sparse_moments(X)
     if remainders is None:
@@ -197,4 +211,4 @@ def _merge_two(a: Moments, b: Moments) -> Moments:
     delta = b.mean - a.mean
     m2 = a.m2 + b.m2 + delta**2 * (a.n * share)
     low, high = np.minimum(a.low, b.low), np.maximum(a.high, b.high)
-    return Moments(n, a.mean + delta * share, m2, low, high, a.fine)
+    return Moments(n, a.mean + delta * share, m2, low, high, a.fine, a.weight + b.weight)

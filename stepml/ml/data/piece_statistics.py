@@ -33,6 +33,7 @@ class PieceStatistics:
     fine_ends: tuple[Ends, ...] = ()  # of the values of each fine feature
     is_bytes: bool = False  # the values are stored as uint8
     validation_ends: Ends = None  # of the column that says which rows validate
+    weight_ends: Ends = None  # of the rows' weights
     label_names: tuple[str, ...] = ()  # by code; empty if labels are numbers
 
 

@@ -12,6 +12,7 @@ A piece is a container of arrays (`stepml.ml.data.arrays`):
 ``counts``      u32    (n,) pairs of each row                                        sparse rows
 ``indices``     u32    (nnz,) 0-based feature of each pair                           sparse rows
 ``values``      f32    (nnz,)                                                        sparse rows
+``weights``     f32    (n,)                                            if rows have weights
 ``remainders``  f32    (n, n_fine) of dense rows, (nnz,) of sparse rows         if some are fine
 ==============  =====  =========================================================================
 """
@@ -34,7 +35,7 @@ from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import REQUEST_BYTES, DataObject, ObjectReader, ObjectWriter
 from stepml.ml.data.piece_statistics import PieceStatistics, RangeResult
 from stepml.ml.data.ranges import ByteRange
-from stepml.ml.data.remainders import ends_of_piece, merged_ends
+from stepml.ml.data.remainders import Ends, ends_of, ends_of_piece, merged_ends
 from stepml.ml.data.row_ids import (
     N_BUCKETS,
     RowIds,
@@ -190,6 +191,8 @@ def _pack_dense(batch: Sequence[DenseRows], places: NDArray[np.intp]) -> _Packed
         shapes["remainders"] = (_F32, (len(places), batch[0].remainders.shape[1]))
     if batch[0].levels is not None:
         shapes["levels"] = (_U64, (len(places), batch[0].levels.shape[1]))
+    if batch[0].weights is not None:
+        shapes["weights"] = (_F32, (len(places),))
     piece, views = arrays.allocate(shapes, {"kind": "dense"})
     first = 0
     for rows in batch:
@@ -200,6 +203,8 @@ def _pack_dense(batch: Sequence[DenseRows], places: NDArray[np.intp]) -> _Packed
             views["remainders"][place] = rows.remainders
         if rows.levels is not None:
             views["levels"][place] = rows.levels
+        if rows.weights is not None:
+            views["weights"][place] = rows.weights
         first += len(rows.y)
     return _Packed(piece, views, n_features, len(places) * n_features)
 
@@ -216,6 +221,8 @@ def _pack_sparse(
     }
     if batch[0].remainders is not None:
         shapes["remainders"] = (_F32, (nnz,))
+    if batch[0].weights is not None:
+        shapes["weights"] = (_F32, (len(places),))
     piece, views = arrays.allocate(shapes, {"kind": "sparse"})
     views["counts"][places] = np.concatenate([rows.counts for rows in batch])
     row_starts = np.zeros(len(places) + 1, np.intp)
@@ -230,6 +237,8 @@ def _pack_sparse(
         views["values"][targets] = rows.values
         if rows.remainders is not None:
             views["remainders"][targets] = rows.remainders
+        if rows.weights is not None:
+            views["weights"][place] = rows.weights
         n_features = max(n_features, int(rows.indices.max(initial=0)) + 1)
         first += len(rows.y)
     return _Packed(piece, views, n_features if nnz else 0, nnz)
@@ -268,5 +277,10 @@ def _statistics(
         missing_values=sum(each.rows.n_missing for each in batch),
         is_bytes="X" in packed.views and packed.views["X"].dtype == np.uint8,
         validation_ends=merged_ends(each.rows.validation_ends for each in batch),
+        weight_ends=_weight_ends(packed.views),
         etag="",
     )
+
+
+def _weight_ends(views: dict[str, arrays.Array]) -> Ends:
+    return ends_of(views["weights"].astype(np.float64)) if "weights" in views else None

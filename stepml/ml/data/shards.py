@@ -19,11 +19,12 @@ from stepml.ml.matrices import CsrMatrix, Matrix
 
 _DENSE = {"X": 2, "y": 1}  # arrays and their dimensions
 _FINE = {"fine": 1, "remainders": 2}
+_WEIGHTS = {"weights": 1}
 _SPARSE = {"indptr": 1, "indices": 1, "values": 1, "y": 1}
 _I64, _I32, _F32 = np.dtype(np.int64), np.dtype(np.int32), np.dtype(np.float32)
 _U8 = np.dtype(np.uint8)
 _DTYPES = {
-    **dict.fromkeys(("X", "y", "values", "remainders"), _F32),
+    **dict.fromkeys(("X", "y", "values", "remainders", "weights"), _F32),
     **dict.fromkeys(("indptr", "fine"), _I64),
     "indices": _I32,
 }
@@ -37,6 +38,7 @@ class Shard:
     y: NDArray[np.float32]  # (n_samples,)
     packed: Buffer | None = None  # the container, if X and y are views of one
     remainders: Remainders | None = None  # of dense rows with fine features
+    weights: NDArray[np.float32] | None = None  # (n_samples,) of the rows' losses
 
     @property
     def value_bytes(self) -> int:
@@ -44,6 +46,7 @@ class Shard:
         if self.packed is not None:
             return memoryview(self.packed).nbytes
         rest = 0 if self.remainders is None else self.remainders.values.nbytes
+        rest += 0 if self.weights is None else self.weights.nbytes
         return self.X.nbytes + self.y.nbytes + rest
 
 
@@ -54,26 +57,32 @@ def empty_dense(
     *,
     fine: Sequence[int] = (),
     as_bytes: bool = False,
+    weighted: bool = False,
 ) -> Shard:
     """Return a dense shard of zeros in its container, to be filled in place.
 
     ``rows`` names its rows, ``fine`` the features with remainders. Values are uint8 if
-    ``as_bytes``, otherwise float32.
+    ``as_bytes``, otherwise float32. Rows have weights if ``weighted``.
     """
     shapes: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {
         "X": (_U8 if as_bytes else _F32, (n_rows, n_features)),
         "y": (_F32, (n_rows,)),
     }
-    if fine:
-        shapes |= _fine_shapes(n_rows, len(fine))
+    shapes |= _optional_shapes(n_rows, len(fine), weighted=weighted)
     packed, views = arrays.allocate(shapes, {ROWS: rows})
     if fine:
         views["fine"][:] = fine
-    return Shard(views["X"], views["y"], packed, _remainders(views, views["X"].shape))
+    X, y = views["X"], views["y"]
+    return Shard(X, y, packed, _remainders(views, X.shape), views.get("weights"))
 
 
 def empty_sparse(
-    counts: NDArray[np.int64], n_features: int, rows: str = "", *, fine: Sequence[int] = ()
+    counts: NDArray[np.int64],
+    n_features: int,
+    rows: str = "",
+    *,
+    fine: Sequence[int] = (),
+    weighted: bool = False,
 ) -> Shard:
     """Return a sparse shard whose rows have ``counts`` pairs; otherwise as `empty_dense`.
 
@@ -86,18 +95,24 @@ def empty_sparse(
         "values": (_F32, (nnz,)),
         "y": (_F32, (n_rows,)),
     }
-    if fine:
-        shapes |= _fine_shapes(n_rows, len(fine))
+    shapes |= _optional_shapes(n_rows, len(fine), weighted=weighted)
     packed, views = arrays.allocate(shapes, {"n_features": str(n_features), ROWS: rows})
     if fine:
         views["fine"][:] = fine
     np.cumsum(counts, out=views["indptr"][1:])
     X = CsrMatrix(views["indptr"], views["indices"], views["values"], n_features)
-    return Shard(X, views["y"], packed, _remainders(views, X.shape))
+    return Shard(X, views["y"], packed, _remainders(views, X.shape), views.get("weights"))
 
 
-def _fine_shapes(n_rows: int, n_fine: int) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
-    return {"fine": (_I64, (n_fine,)), "remainders": (_F32, (n_rows, n_fine))}
+def _optional_shapes(
+    n_rows: int, n_fine: int, *, weighted: bool
+) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
+    shapes: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {}
+    if n_fine:
+        shapes |= {"fine": (_I64, (n_fine,)), "remainders": (_F32, (n_rows, n_fine))}
+    if weighted:
+        shapes["weights"] = (_F32, (n_rows,))
+    return shapes
 
 
 def pack_shard(shard: Shard) -> Buffer:
@@ -111,6 +126,7 @@ def pack_shard(shard: Shard) -> Buffer:
     ``y``           f32    (n,) labels
     ``fine``        i64    (n_fine,) features with remainders; stored in each sparse row
     ``remainders``  f32    (n, n_fine)
+    ``weights``     f32    (n,) if rows have weights
     ==============  =====  ============================================
 
     The metadata of a sparse shard have ``n_features``; those of an assembled one name its ``rows``.
@@ -121,15 +137,18 @@ def pack_shard(shard: Shard) -> Buffer:
         return shard.packed
     X = shard.X
     if not isinstance(X, CsrMatrix):
-        return arrays.pack({"X": X, "y": shard.y} | _named_remainders(shard))
+        return arrays.pack({"X": X, "y": shard.y} | _named_options(shard))
     pairs = {"indices": X.indices[X.pairs], "values": X.values[X.pairs]}
     named: dict[str, arrays.Array] = {"indptr": X.indptr - X.indptr[0], **pairs, "y": shard.y}
-    return arrays.pack(named | _named_remainders(shard), {"n_features": str(X.n_features)})
+    return arrays.pack(named | _named_options(shard), {"n_features": str(X.n_features)})
 
 
-def _named_remainders(shard: Shard) -> dict[str, arrays.Array]:
-    rest = shard.remainders
-    return {} if rest is None else {"fine": rest.features, "remainders": rest.values}
+def _named_options(shard: Shard) -> dict[str, arrays.Array]:
+    rest, weights = shard.remainders, shard.weights
+    named: dict[str, arrays.Array] = {} if weights is None else {"weights": weights}
+    if rest is not None:
+        named |= {"fine": rest.features, "remainders": rest.values}
+    return named
 
 
 def unpack_shard(data: Buffer, scale: Scale | None = None, rows: str | None = None) -> Shard:
@@ -160,6 +179,7 @@ def _unpacked(data: Buffer, *, writable: bool = False) -> Shard:
     views, metadata = arrays.unpack(data, writable=writable)
     is_sparse = "indptr" in views
     shape = (_SPARSE if is_sparse else _DENSE) | (_FINE if "fine" in views else {})
+    shape |= _WEIGHTS if "weights" in views else {}
     if {name: view.ndim for name, view in views.items()} != shape or any(
         not _has_dtype(name, view) for name, view in views.items()
     ):
@@ -167,7 +187,10 @@ def _unpacked(data: Buffer, *, writable: bool = False) -> Shard:
     X = _sparse_matrix(views, metadata) if is_sparse else views["X"]
     if len(views["y"]) != len(X):
         raise DamagedValueError(f"a shard has {len(views['y'])} labels for {len(X)} rows")
-    return Shard(X, views["y"], data, _remainders(views, X.shape))
+    weights = views.get("weights")
+    if weights is not None and len(weights) != len(X):
+        raise DamagedValueError(f"a shard has {len(weights)} weights for {len(X)} rows")
+    return Shard(X, views["y"], data, _remainders(views, X.shape), weights)
 
 
 def _has_dtype(name: str, view: arrays.Array) -> bool:

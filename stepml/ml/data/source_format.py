@@ -36,6 +36,8 @@ class SourceFormat:
     # The column that says which rows validate: those with 1, or with more than ``validates_after``.
     validates: str | int | None = None
     validates_after: float | None = None
+    # The column, or the array, with the weight of each row's loss; None: rows count alike.
+    weight: str | int | None = None
     # Of text. None: as the first lines show.
     delimiter: str | None = None
     encoding: str | None = None
@@ -75,6 +77,7 @@ class SourceFormat:
             has_classes=has_classes,
             validates=validation.column,
             validates_after=validation.after,
+            weight=data.weight,
             zero_based=data.zero_based,
             path_columns=data.path_columns,
             delimiter=data.delimiter,

@@ -35,6 +35,9 @@ __all__ = [
 Sample = Callable[[], Matrix]
 """Returns a sample of the training rows; it is loaded only if it is needed."""
 
+WeightedSample = Callable[[], tuple[Matrix, Floats | None]]
+"""Returns such a sample, and the weights of its rows, if they have any."""
+
 
 @dataclass(frozen=True, slots=True)
 class LabelUnit:
@@ -78,13 +81,14 @@ class DataFacts:
     channels: ChannelScale | None = None  # of images
     code: Path | None = None  # the directory of the user's own network
     names: ClassNames = NUMBERS  # of labels that are codes
+    label_weights: Sequence[float] | None = None  # of each label's rows, if rows have weights
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """The quality of a model on some rows."""
 
-    loss: float  # mean per row, without penalty
+    loss: float  # mean per row, by the weights if rows have any; without penalty
     metrics: dict[str, float] = field(default_factory=dict)  # by name: accuracy, auc, rmse, …
 
     def with_metric(self, name: str, value: float) -> Self:
@@ -120,13 +124,13 @@ class Model(ABC):
         """Return a trained model from its card, which has ``n_features`` and `describe`'s items."""
 
     @abstractmethod
-    def first_parameters(self, sample: Sample, seed: int) -> Floats:
+    def first_parameters(self, sample: WeightedSample, seed: int) -> Floats:
         """Return the parameters from which all ranks start.
 
         Parameters
         ----------
         sample : callable
-            Returns training rows.
+            Returns training rows, and their weights.
         seed : int
             The same seed gives the same bits.
         """
@@ -166,7 +170,10 @@ class Model(ABC):
 
     @abstractmethod
     def targets(self, labels: Floats) -> Array:
-        """Return the targets of training, given ``labels`` (n_samples,) as in the data."""
+        """Return the targets of training, given ``labels`` (n_samples,) as in the data.
+
+        Those of rows with weights are made of them by `stepml.ml.models.row_weights`.
+        """
 
     @abstractmethod
     def evaluate(self, w: Floats, X: Matrix, y: Array) -> Evaluation:
@@ -244,7 +251,7 @@ class LossModel(Model):
     def initial_parameters(self) -> Floats:
         """Return the parameters from which all ranks start; they depend on no data."""
 
-    def first_parameters(self, sample: Sample, seed: int) -> Floats:
+    def first_parameters(self, sample: WeightedSample, seed: int) -> Floats:
         return self.initial_parameters()
 
     @abstractmethod

@@ -19,7 +19,7 @@ class Accumulated:
     """Sums over the rows of each cluster."""
 
     sums: Sums  # (n_clusters, n_features)
-    counts: Sums  # (n_clusters,) rows
+    counts: Sums  # (n_clusters,) rows, or the sums of their weights
     inertia: float  # sum over all rows of the squared distance from the nearest centroid
 
 

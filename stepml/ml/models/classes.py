@@ -141,10 +141,14 @@ def weights_of(
 
 
 def shares_of(facts: DataFacts, weights: Mapping[float, float] | None) -> Floats | None:
-    """Return the share of each label in the weights of all rows; None if counts are unknown."""
-    if facts.labels is None or facts.label_counts is None:
+    """Return the share of each label in the weights of all rows; None if counts are unknown.
+
+    ``weights`` are factors by label, beside those of the rows.
+    """
+    of_labels = facts.label_weights or facts.label_counts
+    if facts.labels is None or of_labels is None:
         return None
-    counts = np.array(facts.label_counts, np.float64)
+    counts = np.array(of_labels, np.float64)
     if weights is not None:
         counts *= [weights[as_stored(label)] for label in facts.labels]
     total = counts.sum()

@@ -21,6 +21,7 @@ from stepml.ml.models.classes import (
 from stepml.ml.models.confusion import Counts, count_classes
 from stepml.ml.models.linear import LinearModel
 from stepml.ml.models.metrics import binary_metrics, multiclass_metrics
+from stepml.ml.models.row_weights import targets_of
 
 
 class BinaryClassifier(LinearModel):
@@ -102,6 +103,12 @@ class BinaryClassifier(LinearModel):
             sides *= _factors(self.weights)[indices(labels, known)]
         return sides
 
+    def _factored(self, y: Array, weights: Floats | None) -> tuple[Array, bool]:
+        """Return targets times the rows' weights, and whether rows have factors of any kind."""
+        if weights is None:
+            return y, self.weights is not None
+        return y * weights, True
+
     def _mean_weight(self, y: Array) -> float:
         return float(np.abs(y).mean(dtype=np.float64))
 
@@ -127,12 +134,15 @@ class BinaryClassifier(LinearModel):
     def _outcome(self, z: Floats) -> Array:
         return z.copy()
 
-    def _metrics(self, outcomes: Array, y: Array) -> dict[str, float]:
-        return binary_metrics(outcomes, ~np.signbit(y))
+    def _metrics(self, outcomes: Array, y: Array, weights: Floats | None) -> dict[str, float]:
+        return binary_metrics(outcomes, ~np.signbit(y), weights)
 
     def confusion(self, w: Floats, X: Matrix, y: Array) -> Counts:
         is_first = self.negative is not None and self.positive < self.negative
-        own, predicted = ~np.signbit(y) != is_first, (self._outcomes(w, X) > 0) != is_first
+        own, predicted = (
+            ~np.signbit(targets_of(y)) != is_first,
+            (self._outcomes(w, X) > 0) != is_first,
+        )
         return count_classes(own, predicted, 2)
 
     def _named(self, outcomes: Array) -> Array:
@@ -197,6 +207,13 @@ class MulticlassClassifier(LinearModel):
     def targets(self, labels: Floats) -> Array:
         return indices(labels, self._labels)
 
+    def _factors_of(self, y: Array, weights: Floats | None) -> Floats | None:
+        """Return the factors of rows' losses: of their classes and weights, if there are any."""
+        if self._factors is None:
+            return weights
+        factors = self._factors[y]
+        return factors if weights is None else factors * weights
+
     def _mean_weight(self, y: Array) -> float:
         return 1.0 if self._factors is None else float(self._factors[y].mean(dtype=np.float64))
 
@@ -215,11 +232,11 @@ class MulticlassClassifier(LinearModel):
         largest: Array = z.argmax(axis=1)
         return largest
 
-    def _metrics(self, outcomes: Array, y: Array) -> dict[str, float]:
-        return multiclass_metrics(y, outcomes, len(self.classes))
+    def _metrics(self, outcomes: Array, y: Array, weights: Floats | None) -> dict[str, float]:
+        return multiclass_metrics(y, outcomes, len(self.classes), weights)
 
     def confusion(self, w: Floats, X: Matrix, y: Array) -> Counts:
-        return count_classes(y, self._outcomes(w, X), len(self.classes))
+        return count_classes(targets_of(y), self._outcomes(w, X), len(self.classes))
 
     def _named(self, outcomes: Array) -> Array:
         return self._labels[outcomes.astype(np.intp)]

@@ -11,17 +11,21 @@ import numpy.typing as npt
 
 from stepml.job.reports import ClassQuality
 from stepml.job.spec_base import Label
-from stepml.ml.matrices import Floats64
+from stepml.ml.matrices import Floats, Floats64
 
 # A matrix of more classes is too large for reports.
 MOST_CLASSES_COUNTED = 100
 
-Counts = npt.NDArray[np.int64]
+Counts = npt.NDArray[Any]  # integers; sums of weights are float64
 _Indices = npt.NDArray[Any]
 
 
-def count_classes(own: _Indices, predicted: _Indices, n_classes: int) -> Counts:
+def count_classes(
+    own: _Indices, predicted: _Indices, n_classes: int, weights: Floats | None = None
+) -> Counts:
     """Return the number of rows of each class (rows) with each predicted class (columns).
+
+    With ``weights`` of the rows, (n_samples,), it is the sum of these.
 
     Parameters
     ----------
@@ -30,7 +34,8 @@ def count_classes(own: _Indices, predicted: _Indices, n_classes: int) -> Counts:
     n_classes : int
     """
     pairs = own.astype(np.intp) * n_classes + predicted
-    return np.bincount(pairs, minlength=n_classes**2).reshape(n_classes, n_classes)
+    counts = np.bincount(pairs, weights, minlength=n_classes**2)
+    return counts.reshape(n_classes, n_classes)
 
 
 def rows_of(counts: Counts) -> Counts:
@@ -79,9 +84,9 @@ class PerClass:
         """Return the quality by the rows of each class."""
         right, support, predicted = totals.right, totals.rows, totals.predicted
         return cls(
-            precision=right / np.maximum(predicted, 1),
-            recall=right / np.maximum(support, 1),
-            f1=2 * right / np.maximum(support + predicted, 1),
+            precision=_shares(right, predicted),
+            recall=_shares(right, support),
+            f1=_shares(2 * right, support + predicted),
             support=support,
             is_present=support + predicted > 0,
         )
@@ -103,3 +108,8 @@ class PerClass:
             ClassQuality(label, float(precision), float(recall), float(f1), int(support))
             for label, precision, recall, f1, support in columns
         ]
+
+
+def _shares(parts: Counts, wholes: Counts) -> Floats64:
+    """Return parts of wholes; 0 where there is nothing."""
+    return np.divide(parts, wholes, out=np.zeros(len(wholes)), where=wholes > 0)

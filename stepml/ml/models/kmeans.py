@@ -16,12 +16,14 @@ from stepml.ml.models.base import (
     Floats,
     Matrix,
     Model,
-    Sample,
+    WeightedSample,
 )
 from stepml.ml.models.centroids import Accumulated, Sums, next_centroids
 from stepml.ml.models.clusters import accumulate, clusters_of
 from stepml.ml.models.distances import Points, dense_row, squared_distances
+from stepml.ml.models.row_weights import parts_of, total_weight
 from stepml.ml.models.seeding import initial_centroids
+from stepml.ml.models.weighted_clusters import accumulate_weighted
 
 
 class KMeans(Model):
@@ -49,8 +51,9 @@ class KMeans(Model):
     def from_card(cls, card: Mapping[str, Any]) -> KMeans:
         return cls(card["n_features"], card["n_clusters"])
 
-    def first_parameters(self, sample: Sample, seed: int) -> Floats:
-        return initial_centroids(sample(), self.n_clusters, self.restarts, seed)
+    def first_parameters(self, sample: WeightedSample, seed: int) -> Floats:
+        X, weights = sample()
+        return initial_centroids(X, self.n_clusters, self.restarts, seed, weights=weights)
 
     def constant_parameters(self, facts: DataFacts) -> Floats | None:
         """Return one cluster, whose centroid is the mean of all rows, as often as needed."""
@@ -63,15 +66,19 @@ class KMeans(Model):
     def targets(self, labels: Floats) -> Floats:
         return labels
 
-    def accumulate(self, w: Floats, X: Matrix) -> Accumulated:
+    def accumulate(self, w: Floats, X: Matrix, weights: Floats | None = None) -> Accumulated:
         """Assign each row to its nearest centroid, and sum the rows of each cluster.
 
         Parameters
         ----------
         w : array of shape (n_parameters,)
         X : matrix of shape (n_samples, n_features)
+        weights : array of shape (n_samples,), optional
+            Of the rows: sums and counts are those of weighted rows.
         """
-        return accumulate(self._centroids(w), X)
+        if weights is None:
+            return accumulate(self._centroids(w), X)
+        return accumulate_weighted(self._centroids(w), X, weights)
 
     def distances(self, w: Floats, X: Matrix) -> Floats:
         """Return each row's distance from each centroid, of shape (n_samples, n_clusters)."""
@@ -119,8 +126,8 @@ class KMeans(Model):
         return centroids.ravel()
 
     def evaluate(self, w: Floats, X: Matrix, y: Array) -> Evaluation:
-        inertia = self.accumulate(w, X).inertia
-        return Evaluation(inertia / len(X), {"inertia": inertia})
+        inertia, total = self.accumulate(w, X, parts_of(y)[1]).inertia, total_weight(y)
+        return Evaluation(inertia / total if total else 0.0, {"inertia": inertia})
 
     def predict(self, w: Floats, X: Matrix) -> Array:
         return clusters_of(self._centroids(w), X)

@@ -18,6 +18,7 @@ from stepml.ml.models.base import (
     Matrix,
     Penalty,
 )
+from stepml.ml.models.row_weights import parts_of, total_weight
 
 _FEW = 64  # outputs; up to here NumPy is much faster output by output than row by row
 # Limits of a block, so that intermediate arrays are small: rows, and decision values.
@@ -83,18 +84,20 @@ class LinearModel(LossModel):
     def curvature(self, X: Matrix, y: Array) -> Floats64 | None:
         if self.most_curvature is None:
             return None
-        squares = np.append(mean_squares(X), 1.0)  # the intercept's factor is 1 in every row
-        return self.most_curvature * self._mean_weight(y) * np.repeat(squares, self.n_outputs)
+        targets, weights = parts_of(y)
+        # The intercept's factor is 1 in every row.
+        squares = np.append(mean_squares(X, weights), total_weight(y) / len(y))
+        return self.most_curvature * self._mean_weight(targets) * np.repeat(squares, self.n_outputs)
 
     def evaluate(self, w: Floats, X: Matrix, y: Array) -> Evaluation:
-        loss, outcomes = 0.0, []
+        loss, outcomes, total = 0.0, [], total_weight(y)
         with _quiet():
             for rows in self._blocks(len(y)):
                 z = self.decision(w, X[rows])
                 outcomes.append(self._outcome(z))
-                loss += self._differentiate(z, y[rows])
-            metrics = self._metrics(np.concatenate(outcomes), y)
-        return Evaluation(loss / len(y), metrics)
+                loss += self._differentiate(z, *parts_of(y[rows]))
+            metrics = self._metrics(np.concatenate(outcomes), *parts_of(y))
+        return Evaluation(loss / total if total else 0.0, metrics)
 
     def predict(self, w: Floats, X: Matrix) -> Array:
         return self._named(self._outcomes(w, X))
@@ -128,7 +131,7 @@ class LinearModel(LossModel):
         """Write the gradient of the summed loss to ``out``; return that loss."""
         coefficients, intercepts = self._split(out)
         z = self.decision(w, X)
-        loss = self._differentiate(z, y)
+        loss = self._differentiate(z, *parts_of(y))
         transposed_product(X, z, coefficients)
         intercepts[...] = np.add.reduce(z, axis=0)
         return loss
@@ -162,16 +165,19 @@ class LinearModel(LossModel):
         return None
 
     @abstractmethod
-    def _differentiate(self, z: Floats, y: Array) -> float:
-        """Return the summed loss at decision values ``z``; replace ``z`` by its derivatives."""
+    def _differentiate(self, z: Floats, y: Array, weights: Floats | None) -> float:
+        """Return the summed loss at decision values ``z``; replace ``z`` by its derivatives.
+
+        Each row's loss is multiplied by its weight, if rows have any.
+        """
 
     @abstractmethod
     def _outcome(self, z: Floats) -> Array:
         """Return the input of metrics and predictions, (n_samples,); not a view of ``z``."""
 
     @abstractmethod
-    def _metrics(self, outcomes: Array, y: Array) -> dict[str, float]:
-        """Return the metrics of rows with these outcomes and targets."""
+    def _metrics(self, outcomes: Array, y: Array, weights: Floats | None) -> dict[str, float]:
+        """Return the metrics of rows with these outcomes and targets, by their weights."""
 
     @abstractmethod
     def _named(self, outcomes: Array) -> Array:

@@ -70,15 +70,19 @@ class LinearRegression(LinearModel):
     def _constant_decision(self, facts: DataFacts) -> float:
         return (facts.label_mean - self._unit.origin) / self._unit.size
 
-    def _differentiate(self, z: Floats, y: Array) -> float:
+    def _differentiate(self, z: Floats, y: Array, weights: Floats | None) -> float:
         z -= y
-        return float(np.dot(z, z)) / 2
+        if weights is None:
+            return float(np.dot(z, z)) / 2
+        errors = z.copy()
+        z *= weights
+        return float(np.dot(errors, z)) / 2
 
     def _outcome(self, z: Floats) -> Array:
         return z.copy()
 
-    def _metrics(self, outcomes: Array, y: Array) -> dict[str, float]:
-        return regression_metrics(self._as_in_data(outcomes), self._as_in_data(y))
+    def _metrics(self, outcomes: Array, y: Array, weights: Floats | None) -> dict[str, float]:
+        return regression_metrics(self._as_in_data(outcomes), self._as_in_data(y), weights)
 
     def _named(self, outcomes: Array) -> Array:
         return self._as_in_data(outcomes)

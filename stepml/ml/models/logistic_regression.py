@@ -10,6 +10,7 @@ import numpy as np
 from stepml.ml.matrices import Floats64
 from stepml.ml.models.base import Array, Evaluation, Floats, Matrix
 from stepml.ml.models.classifiers import BinaryClassifier
+from stepml.ml.models.row_weights import parts_of, weighted
 
 _FAR = 44.0  # exp(16 · 44) is below the largest float64, exp(44) far below that of float32
 _FACTORS = 16
@@ -35,18 +36,21 @@ class LogisticRegression(BinaryClassifier):
         if self.weights is None:
             return found.with_metric("log_loss", found.loss)
         alike = LogisticRegression(self.n_features, self.positive, self.negative)
-        return found.with_metric("log_loss", alike.evaluate(w, X, np.copysign(_ONE, y)).loss)
+        targets, row_weights = parts_of(y)
+        sides = weighted(np.copysign(_ONE, targets), row_weights)
+        return found.with_metric("log_loss", alike.evaluate(w, X, sides).loss)
 
     def _decision_at(self, share: float) -> float | None:
         return math.log(share / (1 - share)) if 0 < share < 1 else None
 
-    def _differentiate(self, z: Floats, y: Array) -> float:
+    def _differentiate(self, z: Floats, y: Array, weights: Floats | None) -> float:
+        y, has_factors = self._factored(y, weights)
         if not np.maximum.reduce(np.abs(z)) < _FAR:
             return _differentiate_anywhere(z, y)
-        z *= y if self.weights is None else np.copysign(_ONE, y)
+        z *= np.copysign(_ONE, y) if has_factors else y
         np.negative(z, out=z)  # positive on the side of the other class
         odds = np.exp(z, out=z)
-        loss = _log1p_sum(odds) if self.weights is None else float(np.log1p(odds) @ np.abs(y))
+        loss = float(np.log1p(odds) @ np.abs(y)) if has_factors else _log1p_sum(odds)
         odds /= np.subtract(-1, odds)
         odds *= y
         return loss

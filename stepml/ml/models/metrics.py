@@ -7,14 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from stepml.ml.matrices import Floats64
+from stepml.ml.matrices import Floats, Floats64
 from stepml.ml.models.base import Array
 from stepml.ml.models.confusion import PerClass, count_classes
 
 Mask = npt.NDArray[np.bool_]
 
 
-def binary_metrics(scores: Array, positive: Mask) -> dict[str, float]:
+def binary_metrics(
+    scores: Array, positive: Mask, weights: Floats | None = None
+) -> dict[str, float]:
     """Return the metrics of two classes.
 
     They are ``accuracy``; ``precision``, ``recall`` and ``f1`` of the positive class; if there are
@@ -26,16 +28,21 @@ def binary_metrics(scores: Array, positive: Mask) -> dict[str, float]:
         Above 0 where a row is taken for one of the positive class.
     positive : bool array of shape (n_samples,)
         Which rows are of the positive class.
+    weights : array of shape (n_samples,), optional
+        Of the rows, not all 0. Rows of weight 0 count as absent.
     """
     predicted = scores > 0
-    found = {"accuracy": accuracy(predicted, positive)}
-    if 0 < np.count_nonzero(positive) < len(positive):
-        ranking = Ranking.of(scores, positive)
+    found = {"accuracy": accuracy(predicted, positive, weights)}
+    present = positive if weights is None else positive[weights > 0]
+    if 0 < np.count_nonzero(present) < len(present):
+        ranking = Ranking.of(scores, positive, weights)
         found |= {"auc": ranking.auc, "average_precision": ranking.average_precision}
-    return found | PerClass.of(count_classes(positive, predicted, 2)).metrics_of(1)
+    return found | PerClass.of(count_classes(positive, predicted, 2, weights)).metrics_of(1)
 
 
-def multiclass_metrics(own: Array, predicted: Array, n_classes: int) -> dict[str, float]:
+def multiclass_metrics(
+    own: Array, predicted: Array, n_classes: int, weights: Floats | None = None
+) -> dict[str, float]:
     """Return ``accuracy``, and the means over the classes of ``precision``, ``recall``, ``f1``.
 
     Parameters
@@ -43,22 +50,32 @@ def multiclass_metrics(own: Array, predicted: Array, n_classes: int) -> dict[str
     own, predicted : array of integers of shape (n_samples,)
         Indices of classes.
     n_classes : int
+    weights : array of shape (n_samples,), optional
+        Of the rows, not all 0.
     """
-    per_class = PerClass.of(count_classes(own, predicted, n_classes))
-    return {"accuracy": accuracy(predicted, own)} | per_class.mean_metrics()
+    per_class = PerClass.of(count_classes(own, predicted, n_classes, weights))
+    return {"accuracy": accuracy(predicted, own, weights)} | per_class.mean_metrics()
 
 
-def regression_metrics(predicted: Array, labels: Array) -> dict[str, float]:
-    """Return ``rmse``, ``mae`` and, if the labels are not all equal, ``r2``."""
-    found = {"rmse": rmse(predicted, labels), "mae": mae(predicted, labels)}
-    if labels.min() < labels.max():
-        found["r2"] = r2(predicted, labels)
+def regression_metrics(
+    predicted: Array, labels: Array, weights: Floats | None = None
+) -> dict[str, float]:
+    """Return ``rmse``, ``mae`` and, if the labels are not all equal, ``r2``.
+
+    ``weights`` are those of the rows, (n_samples,), not all 0.
+    """
+    found = {"rmse": rmse(predicted, labels, weights), "mae": mae(predicted, labels, weights)}
+    present = labels if weights is None else labels[weights > 0]
+    if len(present) and present.min() < present.max():
+        found["r2"] = r2(predicted, labels, weights)
     return found
 
 
-def accuracy(predicted: Array, expected: Array) -> float:
+def accuracy(predicted: Array, expected: Array, weights: Floats | None = None) -> float:
     """Return the share of rows with the right class."""
-    return float(np.count_nonzero(predicted == expected)) / len(expected)
+    if weights is None:
+        return float(np.count_nonzero(predicted == expected)) / len(expected)
+    return _mean(predicted == expected, weights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +86,18 @@ class Ranking:
     negatives: Floats64  # (n_runs,) the others; there are some
 
     @classmethod
-    def of(cls, scores: Array, positive: Mask) -> Ranking:
-        """Return the ranking of rows with ``scores``, of shape (n_samples,)."""
+    def of(cls, scores: Array, positive: Mask, weights: Floats | None = None) -> Ranking:
+        """Return the ranking of rows with ``scores`` and weights, of shape (n_samples,)."""
         order = np.argsort(scores)
         ranked, hits = scores[order], positive[order]
         ends = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(ranked) - 1)
-        positives = np.cumsum(hits)[ends].astype(np.float64)
-        gained = np.diff(positives, prepend=0)
-        return cls(gained, np.diff(ends + 1 - positives, prepend=0))
+        if weights is None:
+            positives = np.cumsum(hits)[ends].astype(np.float64)
+            gained = np.diff(positives, prepend=0)
+            return cls(gained, np.diff(ends + 1 - positives, prepend=0))
+        own = weights[order].astype(np.float64)
+        sides = (np.cumsum(own * side)[ends] for side in (hits, ~hits))
+        return cls(*(np.diff(each, prepend=0) for each in sides))
 
     @property
     def auc(self) -> float:
@@ -91,28 +112,38 @@ class Ranking:
     def average_precision(self) -> float:
         """The mean, over the positive rows, of the precision among rows that score as high."""
         found, rows = self.positives[::-1], (self.positives + self.negatives)[::-1]
-        precision = np.cumsum(found) / np.cumsum(rows)
+        # The first rows may have the weight 0.
+        precision = np.cumsum(found) / np.maximum(np.cumsum(rows), np.finfo(np.float64).tiny)
         return float(found @ precision / self.positives.sum())
 
 
-def rmse(predicted: Array, labels: Array) -> float:
+def rmse(predicted: Array, labels: Array, weights: Floats | None = None) -> float:
     """Return the root of the mean squared error, in units of the labels."""
-    return float(np.sqrt(np.mean(_squared_errors(predicted, labels))))
+    return float(np.sqrt(_mean(_squared_errors(predicted, labels), weights)))
 
 
-def mae(predicted: Array, labels: Array) -> float:
+def mae(predicted: Array, labels: Array, weights: Floats | None = None) -> float:
     """Return the mean absolute error, in units of the labels."""
-    return float(np.mean(np.abs(np.subtract(predicted, labels, dtype=np.float64))))
+    return _mean(np.abs(np.subtract(predicted, labels, dtype=np.float64)), weights)
 
 
-def r2(predicted: Array, labels: Array) -> float:
+def r2(predicted: Array, labels: Array, weights: Floats | None = None) -> float:
     """Return the share of the labels' variance that the predictions explain.
 
     1 is perfect, 0 as good as the mean of ``labels``, which must not be all the same.
     """
-    mean = np.mean(labels, dtype=np.float64)
-    total = np.sum(np.square(labels - mean))
-    return float(1 - np.sum(_squared_errors(predicted, labels)) / total)
+    errors = _squared_errors(predicted, labels)
+    if weights is None:
+        mean = np.mean(labels, dtype=np.float64)
+        return float(1 - np.sum(errors) / np.sum(np.square(labels - mean)))
+    deviations = np.square(labels - _mean(labels, weights))
+    return 1 - _mean(errors, weights) / _mean(deviations, weights)
+
+
+def _mean(values: Array, weights: Floats | None) -> float:
+    if weights is None:
+        return float(np.mean(values))
+    return float(np.average(values, weights=weights.astype(np.float64)))
 
 
 def _squared_errors(predicted: Array, labels: Array) -> npt.NDArray[np.float64]:

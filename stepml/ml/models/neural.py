@@ -26,9 +26,10 @@ from stepml.ml.models.base import (
     LossModel,
     Matrix,
     Penalty,
-    Sample,
+    WeightedSample,
 )
 from stepml.ml.models.confusion import Counts, Totals
+from stepml.ml.models.row_weights import parts_of
 from stepml.ml.models.tallies import Sums
 from stepml.ml.neural.layout import ChannelScale, NetworkLayout
 from stepml.ml.neural.library import require_torch
@@ -110,30 +111,28 @@ class NeuralNetwork(LossModel):
             )
         return bound
 
-    def first_parameters(self, sample: Sample, seed: int) -> Floats:
+    def first_parameters(self, sample: WeightedSample, seed: int) -> Floats:
         return self._built(seed).parameters
 
     def initial_parameters(self) -> Floats:
         return self._built(seed=0).parameters
 
     def gradient(self, w: Floats, X: Matrix, y: Array, out: Floats) -> float:
-        import torch
-
         bound = self.bound
         with self._blaming():
-            return bound.gradient(w, bound.rows(dense(X)), torch.from_numpy(y), out)
+            targets, weights = _tensors(y)
+            return bound.gradient(w, bound.rows(dense(X)), targets, out, weights)
 
     def batch_gradient(
         self, w: Floats, X: Matrix, y: Array, out: Floats, draws: Draws, batch: int, row: int
     ) -> float:
-        import torch
-
         path = [draws.seed, draws.epoch, draws.rank, batch]
         seed = np.random.SeedSequence(path).generate_state(1, np.uint64)
         x = self._changed(self.bound.rows(dense(X)), draws, row)
         with _DRAWING, self._blaming():
             self._let_draw(int(seed[0]) % _SEEDS)
-            return self.bound.gradient(w, x, torch.from_numpy(y), out)
+            targets, weights = _tensors(y)
+            return self.bound.gradient(w, x, targets, out, weights)
 
     def _let_draw(self, seed: int) -> None:
         import torch
@@ -168,10 +167,13 @@ class NeuralNetwork(LossModel):
             yield from bound.output_blocks(w, X, first)
 
     def loss(self, outputs: Floats, y: Array) -> float:
-        """Return the mean loss of rows with these outputs; 0 without rows."""
+        """Return the sum of weighted losses of rows with these outputs, over their number.
+
+        0 without rows.
+        """
         bound = self.bound
         with self._blaming():
-            return bound.loss(outputs, y)
+            return bound.loss(outputs, *_tensors(y)) if len(y) else 0.0
 
     def tally(self, w: Floats, X: Matrix, y: Array) -> Sums:
         """Return sums over rows, which can be added; the parameters are those of `evaluate`."""
@@ -248,6 +250,14 @@ class NeuralNetwork(LossModel):
             return bound_network(
                 self.spec, self.input_shape, self.n_outputs, self._channels, self.code, seed
             )
+
+
+def _tensors(y: Array) -> tuple[Tensor, Tensor | None]:
+    """Return targets and weights of rows."""
+    import torch
+
+    targets, weights = parts_of(y)
+    return torch.from_numpy(targets), None if weights is None else torch.from_numpy(weights)
 
 
 def spec_of(card: Mapping[str, Any]) -> specs.Neural:

@@ -17,6 +17,7 @@ from stepml.ml.models.classes import classes_of, indices, shares_of
 from stepml.ml.models.confusion import Counts, Totals, count_classes
 from stepml.ml.models.neural import NeuralNetwork, shape_from, shape_of, spec_of
 from stepml.ml.models.neural_regressor import OF_NUMBERS, NeuralRegressor
+from stepml.ml.models.row_weights import mean_of, parts_of, targets_of
 from stepml.ml.models.tallies import (
     Sums,
     counts_of,
@@ -94,14 +95,16 @@ class NeuralClassifier(NeuralNetwork):
         if not shares.all():
             return None
         logarithms = np.log(shares)
-        return -float(np.mean((1 - smoothing) * logarithms[y] + smoothing * logarithms.mean()))
+        targets, weights = parts_of(y)
+        gains = (1 - smoothing) * logarithms[targets] + smoothing * logarithms.mean()
+        return -mean_of(gains, weights)
 
     def targets(self, labels: Floats) -> Array:
         return indices(labels, self._labels)
 
     def tally_outputs(self, outputs: Floats, y: Array) -> Sums:
-        loss = self.loss(outputs, y)
-        return tally_classes(loss, self._of_classes(outputs), y, len(self.classes))
+        loss, (own, weights) = self.loss(outputs, y), parts_of(y)
+        return tally_classes(loss, self._of_classes(outputs), own, len(self.classes), weights)
 
     def judged(self, sums: Sums) -> Evaluation:
         return quality_of_classes(sums, len(self.classes))
@@ -115,7 +118,7 @@ class NeuralClassifier(NeuralNetwork):
     def confusion(self, w: Floats, X: Matrix, y: Array) -> Counts:
         """Return the rows of each class by their prediction, as of `WithClasses`."""
         predicted = self.decision(w, X).argmax(axis=1)
-        return count_classes(y, predicted, len(self.classes))
+        return count_classes(targets_of(y), predicted, len(self.classes))
 
     def predict(self, w: Floats, X: Matrix) -> Array:
         predicted: Array = self._labels[self.decision(w, X).argmax(axis=1)]

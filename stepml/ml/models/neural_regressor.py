@@ -11,6 +11,7 @@ import numpy as np
 from stepml.job import models as specs
 from stepml.ml.models.base import Array, DataFacts, Evaluation, Floats, LabelUnit, Matrix
 from stepml.ml.models.neural import NeuralNetwork, shape_from, shape_of, spec_of
+from stepml.ml.models.row_weights import mean_of, parts_of
 from stepml.ml.models.tallies import Sums, quality_of_numbers, tally_numbers
 
 OF_NUMBERS = "mean_squared_error"
@@ -49,7 +50,8 @@ class NeuralRegressor(NeuralNetwork):
         if self.bound.has_own_loss:
             return None
         mean = (facts.label_mean - self._unit.origin) / self._unit.size
-        return float(np.mean(np.square(y - mean, dtype=np.float64))) * self.loss_unit
+        targets, weights = parts_of(y)
+        return mean_of(np.square(targets - mean, dtype=np.float64), weights) * self.loss_unit
 
     def targets(self, labels: Floats) -> Floats:
         return self._unit.scaled(labels)
@@ -57,8 +59,9 @@ class NeuralRegressor(NeuralNetwork):
     def tally_outputs(self, outputs: Floats, y: Array) -> Sums:
         loss = self.loss(outputs, y) * self.loss_unit
         as_in_data = self._unit.as_in_data
-        predicted, labels = as_in_data(outputs[:, 0]), as_in_data(y)
-        return tally_numbers(loss, predicted, labels, self._unit.origin)
+        targets, weights = parts_of(y)
+        predicted, labels = as_in_data(outputs[:, 0]), as_in_data(targets)
+        return tally_numbers(loss, predicted, labels, self._unit.origin, weights)
 
     def judged(self, sums: Sums) -> Evaluation:
         return quality_of_numbers(sums)

@@ -8,11 +8,12 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from stepml.ml.matrices import CsrMatrix
+from stepml.ml.matrices import CsrMatrix, chosen_rows
 from stepml.ml.models.base import Floats, Matrix
-from stepml.ml.models.centroids import next_centroids
+from stepml.ml.models.centroids import Accumulated, next_centroids
 from stepml.ml.models.clusters import accumulate
 from stepml.ml.models.distances import Points, dense_row
+from stepml.ml.models.weighted_clusters import accumulate_weighted
 
 _ITERATIONS = 10  # on the sample, of each seeding
 _BUDGET = 2e11  # multiply-adds: about 15 s on a core of a server
@@ -44,7 +45,13 @@ class Plan:
 
 
 def initial_centroids(
-    X: Matrix, n_clusters: int, restarts: int, seed: int, *, budget: float = _BUDGET
+    X: Matrix,
+    n_clusters: int,
+    restarts: int,
+    seed: int,
+    *,
+    budget: float = _BUDGET,
+    weights: Floats | None = None,
 ) -> Floats:
     """Return initial parameters: the best of several k-means++ seedings on a sample.
 
@@ -62,36 +69,49 @@ def initial_centroids(
     budget : float
         Approximate limit of multiply-adds: large samples and many clusters get fewer restarts and
         iterations, but at least one of each.
+    weights : array of shape (n_samples,), optional
+        Of the rows: those of weight 0 are left out, unless all are.
 
     Returns
     -------
     array of shape (n_clusters * n_features,)
     """
+    if weights is not None and weights.any():
+        present = np.flatnonzero(weights)
+        X, weights = chosen_rows(X, present), weights[present]
     plan = Plan.within(budget, X, n_clusters, restarts)
     generators = (np.random.default_rng((seed, each)) for each in range(plan.restarts))
-    seedings = (_seeding(X, n_clusters, plan.iterations, rng) for rng in generators)
+    seedings = (_seeding(X, weights, n_clusters, plan.iterations, rng) for rng in generators)
     return min(seedings, key=lambda seeding: seeding[1])[0].ravel()
 
 
 def _seeding(
-    X: Matrix, n_clusters: int, iterations: int, rng: np.random.Generator
+    X: Matrix, weights: Floats | None, n_clusters: int, iterations: int, rng: np.random.Generator
 ) -> tuple[Floats, float]:
     """Return centroids and their inertia."""
-    centroids = _plus_plus(X, n_clusters, rng)
+    centroids = _plus_plus(X, weights, n_clusters, rng)
     for _ in range(iterations):
-        found = accumulate(centroids, X)
+        found = _accumulated(centroids, X, weights)
         centroids = next_centroids(centroids, found.sums, found.counts)
-    return centroids, accumulate(centroids, X).inertia
+    return centroids, _accumulated(centroids, X, weights).inertia
 
 
-def _plus_plus(X: Matrix, n_clusters: int, rng: np.random.Generator) -> Floats:
+def _accumulated(centroids: Floats, X: Matrix, weights: Floats | None) -> Accumulated:
+    if weights is None:
+        return accumulate(centroids, X)
+    return accumulate_weighted(centroids, X, weights)
+
+
+def _plus_plus(
+    X: Matrix, weights: Floats | None, n_clusters: int, rng: np.random.Generator
+) -> Floats:
     """Return centroids by greedy k-means++ (Arthur and Vassilvitskii, 2007).
 
     Each centroid is the best of a few rows. Rows are drawn with probabilities proportional to the
-    squared distance from their nearest centroid so far.
+    squared distance from their nearest centroid so far, times their weight.
     """
     trials = _trials(n_clusters)
-    candidates = _Candidates(X, trials, rng)
+    candidates = _Candidates(X, weights, trials, rng)
     chosen, nearest = candidates.first()
     rows, best, other = [chosen], np.empty_like(nearest), np.empty_like(nearest)
     while len(rows) < n_clusters:
@@ -99,7 +119,7 @@ def _plus_plus(X: Matrix, n_clusters: int, rng: np.random.Generator) -> Floats:
         for trial in range(trials):
             row, distances = candidates.draw(nearest, ahead=1 + len(rows) // 4)
             np.minimum(distances, nearest, out=other)
-            inertia = float(other.sum())
+            inertia = float(other.sum() if weights is None else (other * weights).sum())
             if not trial or inertia < least:
                 least, chosen, best, other = inertia, row, other, best
         rows.append(chosen)
@@ -115,15 +135,20 @@ class _Candidates:
     of its probabilities, now and then: the result is as if rows were drawn one by one.
     """
 
-    def __init__(self, X: Matrix, trials: int, rng: np.random.Generator) -> None:
-        self._X, self._points = X, Points.of(X)
+    def __init__(
+        self, X: Matrix, weights: Floats | None, trials: int, rng: np.random.Generator
+    ) -> None:
+        self._X, self._points, self._weights = X, Points.of(X), weights
         self._trials, self._rng = trials, rng
         self._left: list[tuple[int, np.float32, Floats]] = []
         self._buffer = np.empty((0, len(X)), np.float32)
 
     def first(self) -> tuple[int, Floats]:
         """Return a random row, and the squared distances of all rows from it."""
-        row = int(self._rng.integers(len(self._X)))
+        if self._weights is None:
+            row = int(self._rng.integers(len(self._X)))
+        else:
+            row = int(_drawn(self._weights, 1, self._rng)[0])
         return row, np.maximum(self._points.distances(dense_row(self._X, row)[None])[0], 0)
 
     def draw(self, nearest: Floats, ahead: int) -> tuple[int, Floats]:
@@ -138,7 +163,9 @@ class _Candidates:
         """
         while True:
             if not self._left:
-                self._measure(_drawn(nearest, self._trials * self._most(ahead), self._rng), nearest)
+                chances = nearest if self._weights is None else nearest * self._weights
+                rows = _drawn(chances, self._trials * self._most(ahead), self._rng)
+                self._measure(rows, nearest)
             row, then, distances = self._left.pop()
             if not self._rng.random() * then > nearest[row]:  # also true if one is NaN
                 return row, distances

@@ -32,7 +32,7 @@ class SoftmaxRegression(MulticlassClassifier):
     def _decisions_at(self, shares: Floats) -> Floats | None:
         return np.log(shares) if shares.all() else None
 
-    def _differentiate(self, z: Floats, y: Array) -> float:
+    def _differentiate(self, z: Floats, y: Array, weights: Floats | None) -> float:
         own = np.arange(len(y)), y
         z -= z.max(axis=1, keepdims=True)  # the largest exponential is 1: nothing overflows
         lead = z[own]
@@ -41,8 +41,8 @@ class SoftmaxRegression(MulticlassClassifier):
         losses = np.log(sums) - lead
         z /= sums[:, None]
         z[own] -= 1
-        if self._factors is not None:
-            factors = self._factors[y]
+        factors = self._factors_of(y, weights)
+        if factors is not None:
             losses *= factors
             z *= factors[:, None]
         return float(losses.sum(dtype=np.float64))

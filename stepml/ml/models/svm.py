@@ -47,18 +47,19 @@ class BinarySvm(BinaryClassifier):
     def _decision_at(self, share: float) -> float:
         return float(_constant_decisions(np.array([share]), self.loss)[0])
 
-    def _differentiate(self, z: Floats, y: Array) -> float:
-        z *= y if self.weights is None else np.copysign(np.float32(1), y)
+    def _differentiate(self, z: Floats, y: Array, weights: Floats | None) -> float:
+        y, has_factors = self._factored(y, weights)
+        z *= np.copysign(np.float32(1), y) if has_factors else y
         np.subtract(1, z, out=z)
         np.maximum(z, 0, out=z)
         if self.rounding:
             losses = _rounded_hinge(z, self.rounding)
-            loss = np.add.reduce(losses) if self.weights is None else losses @ np.abs(y)
+            loss = losses @ np.abs(y) if has_factors else np.add.reduce(losses)
         elif self.loss == "hinge":
-            loss = np.add.reduce(z) if self.weights is None else z @ np.abs(y)
+            loss = z @ np.abs(y) if has_factors else np.add.reduce(z)
             z[...] = z > 0
         else:
-            loss = z @ z if self.weights is None else np.square(z) @ np.abs(y)
+            loss = np.square(z) @ np.abs(y) if has_factors else z @ z
             z *= 2
         z *= y
         np.negative(z, out=z)
@@ -80,7 +81,7 @@ class OneVsRestSvm(MulticlassClassifier):
     def _decisions_at(self, shares: Floats) -> Floats:
         return _constant_decisions(shares, self.loss)
 
-    def _differentiate(self, z: Floats, y: Array) -> float:
+    def _differentiate(self, z: Floats, y: Array, weights: Floats | None) -> float:
         own = np.arange(len(y)), y
         margins = z[own]
         z += 1
@@ -97,8 +98,8 @@ class OneVsRestSvm(MulticlassClassifier):
             losses = np.einsum("ij,ij->i", z, z)
             z *= 2
             z[own] *= -1
-        if self._factors is not None:
-            factors = self._factors[y]
+        factors = self._factors_of(y, weights)
+        if factors is not None:
             losses *= factors
             z *= factors[:, None]
         return float(losses.sum(dtype=np.float64))

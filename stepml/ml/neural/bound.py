@@ -55,6 +55,8 @@ class BoundNetwork:
         Changes the rows of a batch in training.
     has_own_loss : bool
         The loss is none of the job spec.
+    row_losses : callable, optional
+        Returns the loss of each row; without it, rows cannot have weights.
 
     Raises
     ------
@@ -72,9 +74,11 @@ class BoundNetwork:
         transform: Callable[[torch.Tensor], torch.Tensor] | None = None,
         *,
         has_own_loss: bool = False,
+        row_losses: Loss | None = None,
     ) -> None:
         self.module = module
         self.has_own_loss = has_own_loss
+        self._row_losses = row_losses
         self._transform = transform
         self._channels = _Normalisation.of(channels, len(input_shape)) if channels else None
         self._loss = loss
@@ -106,13 +110,20 @@ class BoundNetwork:
         w: Floats = _flat([*self._trained, *self._rest]).numpy()
         return w
 
-    def gradient(self, w: Floats, x: torch.Tensor, y: torch.Tensor, out: Floats) -> float:
+    def gradient(
+        self,
+        w: Floats,
+        x: torch.Tensor,
+        y: torch.Tensor,
+        out: Floats,
+        weights: torch.Tensor | None = None,
+    ) -> float:
         """Do as `LossModel.gradient` does, on rows (n_samples, …) of the input's shape."""
         n = self.layout.n_trained
         self._bind(w)
         self.module.train()
         x = x if self._transform is None else self._transform(x)
-        loss = self._loss(self.module(x), y)
+        loss = self._loss_of(self.module(x), y, weights)
         self._add_gradients(loss, torch.from_numpy(out)[:n].zero_())
         np.subtract(w[n:], self._statistics.numpy(), out=out[n:])
         return loss.item()
@@ -147,13 +158,23 @@ class BoundNetwork:
         x = torch.from_numpy(X.astype(np.float32)).reshape(-1, *self.input_shape)
         return x if self._channels is None else self._channels.apply(x)
 
-    def loss(self, outputs: Floats, y: npt.NDArray[Any]) -> float:
-        """Return the mean loss of rows with these outputs; 0 without rows."""
-        if not len(y):
-            return 0.0
+    def loss(self, outputs: Floats, y: torch.Tensor, weights: torch.Tensor | None = None) -> float:
+        """Return the mean loss of rows with these outputs, each times its weight if it has one."""
         if self.has_own_loss:  # which may change them in place
             outputs = outputs.copy()
-        return self._loss(torch.from_numpy(outputs), torch.from_numpy(y)).item()
+        return self._loss_of(torch.from_numpy(outputs), y, weights).item()
+
+    def _loss_of(
+        self, outputs: torch.Tensor, y: torch.Tensor, weights: torch.Tensor | None
+    ) -> torch.Tensor:
+        if weights is None:
+            return self._loss(outputs, y)
+        if self._row_losses is None:
+            raise InvalidNetworkError(
+                "data.weight: expected none with a loss of the network's own, which is one number "
+                "for all rows"
+            )
+        return (self._row_losses(outputs, y) * weights).mean()
 
     def _bind(self, w: Floats) -> None:
         """Let the module have the parameters ``w``; the trained ones without a copy."""

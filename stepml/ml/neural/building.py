@@ -12,7 +12,7 @@ from stepml.job.models import Neural
 from stepml.ml.neural.bound import BoundNetwork
 from stepml.ml.neural.deployed import fill
 from stepml.ml.neural.layout import Array, ChannelScale
-from stepml.ml.neural.losses import loss_named, of_targets
+from stepml.ml.neural.losses import Loss, loss_named, of_targets
 from stepml.ml.neural.networks import build_network
 from stepml.ml.neural.own import OwnNetwork, own_network
 from stepml.ml.neural.settings import seeded
@@ -33,8 +33,9 @@ def bound_network(
     with seeded(seed):
         own = parts_of(spec, input_shape, n_outputs, code)
     loss = loss_named(spec.loss, spec.label_smoothing)
+    row_losses: Loss | None = loss_named(spec.loss, spec.label_smoothing, of_rows=True)
     if own.loss is not None:
-        loss = of_targets(own.loss, spec.loss)
+        loss, row_losses = of_targets(own.loss, spec.loss), None
     return BoundNetwork(
         own.module,
         loss,
@@ -42,6 +43,7 @@ def bound_network(
         channels,
         own.transform,
         has_own_loss=own.loss is not None,
+        row_losses=row_losses,
     )
 
 

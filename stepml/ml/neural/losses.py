@@ -15,11 +15,13 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 """Returns the mean loss of outputs (n_samples, n_outputs), given targets (n_samples,)."""
 
 
-def loss_named(name: str, label_smoothing: float = 0.0) -> Loss:
-    """Return a loss of ``model.loss`` in the job spec."""
+def loss_named(name: str, label_smoothing: float = 0.0, *, of_rows: bool = False) -> Loss:
+    """Return a loss of ``model.loss`` in the job spec; ``of_rows``: that of each row."""
+    reduction = "none" if of_rows else "mean"
     if name == "cross_entropy":
-        return partial(_cross_entropy, label_smoothing=label_smoothing)
-    return {"binary_cross_entropy": _binary, "mean_squared_error": _squares}[name]
+        return partial(_cross_entropy, label_smoothing=label_smoothing, reduction=reduction)
+    losses = {"binary_cross_entropy": _binary, "mean_squared_error": _squares}
+    return partial(losses[name], reduction=reduction)
 
 
 def of_targets(loss: Loss, name: str) -> Loss:
@@ -48,13 +50,19 @@ def described(found: object) -> str:
     return f"{found.dtype} of shape {tuple(found.shape)}".removeprefix("torch.")
 
 
-def _cross_entropy(outputs: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
-    return functional.cross_entropy(outputs, targets.long(), label_smoothing=label_smoothing)
+def _cross_entropy(
+    outputs: Tensor, targets: Tensor, label_smoothing: float, reduction: str
+) -> Tensor:
+    return functional.cross_entropy(
+        outputs, targets.long(), label_smoothing=label_smoothing, reduction=reduction
+    )
 
 
-def _binary(outputs: Tensor, targets: Tensor) -> Tensor:
-    return functional.binary_cross_entropy_with_logits(outputs[:, 0], targets.to(torch.float32))
+def _binary(outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
+    return functional.binary_cross_entropy_with_logits(
+        outputs[:, 0], targets.to(torch.float32), reduction=reduction
+    )
 
 
-def _squares(outputs: Tensor, targets: Tensor) -> Tensor:
-    return functional.mse_loss(outputs[:, 0], targets)
+def _squares(outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
+    return functional.mse_loss(outputs[:, 0], targets, reduction=reduction)

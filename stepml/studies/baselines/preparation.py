@@ -13,6 +13,7 @@ from stepml.ml.job_scale import scale_for
 from stepml.ml.matrices import Matrix
 from stepml.ml.models import ChannelScale, DataFacts, LabelUnit, Model, build_model
 from stepml.ml.models.base import Array
+from stepml.ml.models.row_weights import scaled_weights, weighted
 from stepml.studies.baselines.rows import Rows
 
 Labelled = tuple[Matrix, Array]
@@ -52,7 +53,9 @@ def prepare(asked: JobSpec, rows: Rows) -> Prepared:
     """
     manifest, sample = rows.manifest, rows.sample()
     shards = [rows.shard(rank) for rank in range(len(rows.shard_rows))]
-    moments = merge_moments(feature_moments(each.X, each.remainders) for each in shards)
+    moments = merge_moments(
+        feature_moments(each.X, each.remainders, each.weights) for each in shards
+    )
     largest = max(abs(manifest.min_label), abs(manifest.max_label))
     spec = with_scaling(rows.spec, lambda: sample.X, largest, scales_table=manifest.scales_table)
     unit = LabelUnit.of(sample.y) if spec.model.trains_on_scaled_labels else LabelUnit()
@@ -60,11 +63,13 @@ def prepare(asked: JobSpec, rows: Rows) -> Prepared:
     scale = _scale(spec, rows, moments, sample)
     facts = _facts(manifest, unit, _mean_row(moments, scale, sum(rows.shard_rows)))
     channels = _channels(spec, moments)
+    mean_weight = float(moments.weight.sum()) / sum(rows.shard_rows) or 1.0
     model = _model(spec, facts, channels)
 
     def labelled(shard: Shard) -> Labelled:
         X = shard.X if scale is None else scaled(shard.X, scale, shard.remainders)
-        return X, model.targets(shard.y)
+        weights = scaled_weights(shard.weights, mean_weight)
+        return X, weighted(model.targets(shard.y), weights)
 
     ready = tuple(map(labelled, shards))
     return Prepared(

@@ -16,6 +16,7 @@ from stepml.job.spec_base import tag
 from stepml.ml.matrices import CsrMatrix, Matrix
 from stepml.ml.models import Evaluation, LossModel, Penalty
 from stepml.ml.models.base import Array, Floats
+from stepml.ml.models.row_weights import parts_of
 from stepml.studies.baselines.preparation import Prepared
 
 _MOST_ITERATIONS = 1000
@@ -49,7 +50,7 @@ def fit(job: Prepared) -> Fitted:
     penalty = model.penalty if isinstance(model, LossModel) else Penalty()
     estimator = _estimator(job, penalty, len(y), len(job.facts.labels or ()))
     if isinstance(job.spec.model, KMeans):
-        estimator.fit(_rows(X))
+        estimator.fit(_rows(X), sample_weight=parts_of(y)[1])
         w = model.parameters({"centroids": estimator.cluster_centers_})
     else:
         targets, weights = _targets(job, y)
@@ -105,7 +106,8 @@ def _rows(X: Matrix) -> Any:
 
 
 def _targets(job: Prepared, y: Array) -> tuple[Array, Floats | None]:
-    """Return targets and weights; ours of two classes are signs times weights."""
+    """Return targets and weights; ours of two classes are signs times weights of classes."""
+    y, of_rows = parts_of(y)
     spec = job.spec.model
     weights = getattr(spec, "class_weight", None)
     if y.dtype.kind != "f" or isinstance(spec, LinearRegression):
@@ -113,8 +115,10 @@ def _targets(job: Prepared, y: Array) -> tuple[Array, Floats | None]:
             raise NotAvailableError(
                 "baseline 'scikit-learn': model.class_weight of several classes is not compared"
             )
-        return y, None
-    return y > 0, None if weights is None else np.abs(y)
+        return y, of_rows
+    if weights is None:
+        return y > 0, of_rows
+    return y > 0, np.abs(y) if of_rows is None else np.abs(y) * of_rows
 
 
 def _linear_parameters(estimator: Any, *, is_pair: bool) -> Floats:

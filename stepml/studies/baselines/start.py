@@ -11,6 +11,7 @@ from stepml.ml.algorithms import State, build_algorithm
 from stepml.ml.choices import rate_is_open, rho_is_open, with_rate, with_rho
 from stepml.ml.models import LossModel, Model
 from stepml.ml.models.base import Floats
+from stepml.ml.models.row_weights import parts_of
 from stepml.ml.sample_objective import minimum
 from stepml.ml.stopping import with_one_epoch, with_tolerance
 from stepml.studies.baselines.preparation import Labelled, Prepared
@@ -37,7 +38,9 @@ class Training:
 def begin_training(job: Prepared) -> Training:
     """Return the start of training; errors as for the job."""
     model, spec = job.model(), job.spec
-    untrained = model.first_parameters(lambda: job.sample[0], spec.data.seed)
+    untrained = model.first_parameters(
+        lambda: (job.sample[0], parts_of(job.sample[1])[1]), spec.data.seed
+    )
     parameters, fall = _first(job, model, untrained)
     spec = with_one_epoch(spec, job.asked.stop, fall)
     if isinstance(model, LossModel):

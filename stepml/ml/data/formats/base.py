@@ -222,6 +222,7 @@ def layout_without_columns(
         is_csr=is_csr,
         validates=source.validates,
         validates_after=source.validates_after,
+        weight=source.weight,
         row_shape=row_shape,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from stepml.job.errors import InvalidDataError
@@ -21,34 +22,57 @@ class Columns(Protocol):
     def has_label(self) -> bool: ...
     @property
     def validates(self) -> str | int | None: ...
+    @property
+    def weight(self) -> str | int | None: ...
 
 
-def other_columns(
-    data: DataObject, names: Sequence[str], n_columns: int, asked: Columns
-) -> tuple[int, int]:
-    """Return the 0-based indices of the label's column and the one that says which rows validate.
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """The 0-based columns that are no features; -1: there is none."""
 
-    One that does not exist is -1. ``names`` are those of the columns, if any.
+    label: int
+    validation: int  # says which rows validate
+    weight: int  # of the row's loss
+
+    @property
+    def count(self) -> int:
+        """The number of these columns."""
+        return sum(each >= 0 for each in (self.label, self.validation, self.weight))
+
+
+def other_columns(data: DataObject, names: Sequence[str], n_columns: int, asked: Columns) -> Roles:
+    """Return the columns that are no features; ``names`` are those of the columns, if any.
 
     Raises
     ------
     InvalidDataError
-        One is not a column, or the name of several, or both are the same.
+        One is not a column, or the name of several, or two are the same.
     """
-    validates = -1
-    if asked.validates is not None:
-        field = "data.validation.column"
-        validates = _column_at(data, names, n_columns, asked.validates, field)
-    if not asked.has_label:
-        return -1, validates
-    last = n_columns - 1
-    label = _column_at(data, names, n_columns, last if asked.label is None else asked.label)
-    if label == validates:
+    settings: dict[str, str | int | None] = {
+        "data.validation.column": asked.validates,
+        "data.weight": asked.weight,
+    }
+    validates, weight = (
+        -1 if column is None else _column_at(data, names, n_columns, column, field)
+        for field, column in settings.items()
+    )
+    label = -1
+    if asked.has_label:
+        last = n_columns - 1
+        label = _column_at(data, names, n_columns, last if asked.label is None else asked.label)
+    for field, found in zip(settings, (validates, weight), strict=True):
+        if label >= 0 and label == found:
+            is_last = " (the last one)" * (asked.label is None)
+            raise InvalidDataError(
+                f"data.label: expected another column than that of {field}, "
+                f"{settings[field]!r}, got {asked.label!r}{is_last}"
+            )
+    if weight >= 0 and weight == validates:
         raise InvalidDataError(
-            f"data.label: expected another column than that of data.validation.column, "
-            f"{asked.validates!r}, got {asked.label!r}{' (the last one)' * (asked.label is None)}"
+            "data.weight: expected another column than that of data.validation.column, "
+            f"{asked.validates!r}, got {asked.weight!r}"
         )
-    return label, validates
+    return Roles(label, validates, weight)
 
 
 def _column_at(

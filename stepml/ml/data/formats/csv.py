@@ -85,8 +85,8 @@ class Csv(TextFormat):
     ) -> Layout:
         names = tuple(first) if header else ()
         n_columns = len(first)
-        label, validates = other_columns(data, names, n_columns, source)
-        n_features = n_columns - int(label >= 0) - int(validates >= 0)
+        roles = other_columns(data, names, n_columns, source)
+        n_features = n_columns - roles.count
         if not n_features:
             raise InvalidDataError(f"s3 object {data.key} has no column for a feature")
         if source.n_features not in (None, n_features):
@@ -98,15 +98,17 @@ class Csv(TextFormat):
             format=self.name,
             delimiter=self.delimiter,
             n_columns=n_columns,
-            label_column=label,
+            label_column=roles.label,
             header=header,
             column_names=names,
             n_features=n_features,
             missing=source.missing,
             on_bad_row=source.on_bad_row,
             validates=source.validates,
-            validation_column=validates,
+            validation_column=roles.validation,
             validates_after=source.validates_after,
+            weight=source.weight,
+            weight_column=roles.weight,
         )
 
 

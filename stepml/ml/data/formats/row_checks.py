@@ -20,7 +20,7 @@ from stepml.ml.data.formats.rows import (
     unless_equal,
 )
 from stepml.ml.data.labels import LabelCodes
-from stepml.ml.data.layout import Layout
+from stepml.ml.data.layout import Layout, are_weights
 from stepml.ml.data.remainders import ends_of, remainders_of, remainders_of_pairs
 
 # Size of a block: small relative to a piece, and large enough to make the cost of a block small.
@@ -94,29 +94,34 @@ class RowChecks:
         X: NDArray[Any],
         said: NDArray[np.float64] | None = None,
         flaws: Sequence[Flaw] = (),
+        weights: NDArray[Any] | None = None,
     ) -> DenseRows:
         """Return the good rows of a block, which starts at row ``first`` of the object ``key``.
 
         ``said`` are the values of the column that says which rows validate. ``flaws`` are those
-        that are known already.
+        that are known already. ``weights`` are those of the rows, if they have any.
         """
         labels, values = to_float32(y), as_stored(X)
         offsets = np.arange(first, first + len(y))
         validates, unclear = self._validation(said, len(y))
         is_bad_label = self._are_bad(labels)
-        is_flawed = np.zeros(len(y), np.bool_)
+        is_unweighable = _are_no_weights(weights, len(y))
+        is_flawed = is_unweighable.copy()
         for each in flaws:
             is_flawed |= each.rows
         are_good = not (is_bad_label.any() or unclear.any() or is_flawed.any())
         if are_good and np.isfinite(values).all():
             written, rest = unless_equal(y, labels), self._remainders(X)
             rows = DenseRows(offsets, labels, values, written, 0, rest, validates)
+            rows = _weighed(rows, weights)
             return rows if said is None else replace(rows, validation_ends=ends_of(said))
         missing = np.isnan(values)
         wrong = self._wrong(values) & self._must_have_values(values)
         bad = wrong.any(axis=1) | is_bad_label | unclear | is_flawed
 
         def problem_of(row: int) -> str:
+            if weights is not None and is_unweighable[row]:
+                return self._layout.weight_problem(weights[row])
             if is_flawed[row]:
                 return next(each.problem for each in flaws if each.rows[row])
             if said is not None and unclear[row]:
@@ -130,6 +135,7 @@ class RowChecks:
         n_missing = int(np.count_nonzero(missing[good]))
         rest = self._remainders(X[good])
         rows = DenseRows(offsets[good], labels[good], values[good], written, n_missing, rest)
+        rows = _weighed(rows, None if weights is None else weights[good])
         if said is None or validates is None:
             return rows
         return replace(rows, validates=validates[good], validation_ends=ends_of(said[good]))
@@ -146,25 +152,34 @@ class RowChecks:
         fine = list(self._layout.fine)
         return remainders_of(X[:, fine]) if fine else None
 
-    def sparse(self, key: str, first: int, y: NDArray[Any], pairs: Pairs) -> SparseRows:
-        """Return the good rows of a block, which starts at row ``first`` of the object ``key``."""
+    def sparse(
+        self,
+        key: str,
+        first: int,
+        y: NDArray[Any],
+        pairs: Pairs,
+        weights: NDArray[Any] | None = None,
+    ) -> SparseRows:
+        """Return the good rows of a block; the parameters are those of `dense`."""
         rows = np.repeat(np.arange(len(y)), pairs.counts)
         order = _order(rows, pairs.indices)
         indices, given = pairs.indices[order], pairs.values[order]
         labels, values = to_float32(y), to_float32(given)
         missing = np.isnan(given)
         wrong = self._wrong(values) | self._misplaced(rows, indices)
-        bad = self._are_bad(labels)
+        is_unweighable = _are_no_weights(weights, len(y))
+        bad = self._are_bad(labels) | is_unweighable
         bad[rows[wrong]] = True
-        if bad.any():
-            self._refuse(
-                key,
-                first,
-                bad,
-                lambda row: self._problem_of_pairs(
-                    y[row], *(each[rows == row] for each in (indices, given, wrong))
-                ),
+
+        def problem_of(row: int) -> str:
+            if weights is not None and is_unweighable[row]:
+                return self._layout.weight_problem(weights[row])
+            return self._problem_of_pairs(
+                y[row], *(each[rows == row] for each in (indices, given, wrong))
             )
+
+        if bad.any():
+            self._refuse(key, first, bad, problem_of)
         good = ~bad
         kept = good[rows]
         return SparseRows(
@@ -176,6 +191,7 @@ class RowChecks:
             unless_equal(y[good], labels[good]),
             int(np.count_nonzero(missing[kept])),
             remainders_of_pairs(indices[kept], given[kept], self._layout.fine),
+            weights=None if weights is None else to_float32(weights[good]),
         )
 
     def _are_bad(self, labels: _Floats) -> _Flags:
@@ -244,6 +260,17 @@ class RowChecks:
         if not 0 <= index < self._layout.n_features:
             return f"the index {index} is not one of 0 to {self._layout.n_features - 1}"
         return f"{self._feature_title(index)} {_problem_of(values[place[0]])}"
+
+
+def _are_no_weights(weights: NDArray[Any] | None, n_rows: int) -> _Flags:
+    """Return which rows have a weight that is none."""
+    if weights is None:
+        return np.zeros(n_rows, np.bool_)
+    return ~are_weights(weights.astype(np.float64))
+
+
+def _weighed(rows: DenseRows, weights: NDArray[Any] | None) -> DenseRows:
+    return rows if weights is None else replace(rows, weights=to_float32(weights))
 
 
 def to_float32(values: NDArray[Any]) -> _Floats:

@@ -36,11 +36,12 @@ class DenseRows:
     validates: NDArray[np.bool_] | None = None  # (n_rows,) if a column says so …
     validation_ends: Ends = None  # … and the ends of its values
     levels: NDArray[np.uint64] | None = None  # (n_rows, n_categories) of a table, hashed
+    weights: NDArray[np.float32] | None = None  # (n_rows,) of the rows' losses
 
     @property
     def value_bytes(self) -> int:
         """The size of the rows in a piece."""
-        beside = (self.remainders, self.levels)
+        beside = (self.remainders, self.levels, self.weights)
         rest = sum(each.nbytes for each in beside if each is not None)
         return 12 * len(self.y) + self.X.nbytes + rest
 
@@ -59,11 +60,13 @@ class SparseRows:
     remainders: NDArray[np.float32] | None = None  # (nnz,) 0 unless the feature is fine
     validates: None = None  # there are no columns that could say so
     validation_ends: None = None
+    weights: NDArray[np.float32] | None = None  # (n_rows,) of the rows' losses
 
     @property
     def value_bytes(self) -> int:
         """The size of the rows in a piece."""
-        rest = 0 if self.remainders is None else self.remainders.nbytes
+        beside = (self.remainders, self.weights)
+        rest = sum(each.nbytes for each in beside if each is not None)
         return 16 * len(self.y) + 8 * len(self.values) + rest
 
 

@@ -31,7 +31,7 @@ class Npz(DataFormat):
     ) -> Layout:
         first = objects[0]
         archive = Archive(reader, first, _SNIFF_BYTES)
-        found = archive.contents(has_label=source.has_label)
+        found = archive.contents(has_label=source.has_label, weight=_weight_of(source))
         require_n_features(first, source.n_features, found.n_features)
         layout = layout_without_columns(
             source, found.n_features, is_csr=found.is_csr, row_shape=found.row_shape
@@ -50,7 +50,8 @@ class Npz(DataFormat):
     ) -> list[str]:
         first = next(each for each in objects if each.value_bytes)
         archive = Archive(reader, first, _SNIFF_BYTES)
-        return _notes(archive.contents(has_label=source.has_label), source)
+        found = archive.contents(has_label=source.has_label, weight=_weight_of(source))
+        return _notes(found, source)
 
     def open_rows(
         self,
@@ -66,6 +67,10 @@ class Npz(DataFormat):
 
     def cut_of(self, data: DataObject) -> Cut:
         return Cut.NOWHERE
+
+
+def _weight_of(source: SourceFormat) -> str | None:
+    return None if source.weight is None else str(source.weight)
 
 
 def _notes(found: Contents, source: SourceFormat) -> list[str]:

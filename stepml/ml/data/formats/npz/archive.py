@@ -154,8 +154,10 @@ class Archive:
         """Return the title of an array for messages."""
         return f"s3 object {self._data.key}: {name}"
 
-    def contents(self, *, has_label: bool) -> Contents:
+    def contents(self, *, has_label: bool, weight: str | None = None) -> Contents:
         """Return the shape and kind of the matrix; only the headers of arrays are read.
+
+        ``weight`` is the array of the rows' weights, if they have any.
 
         Raises
         ------
@@ -172,6 +174,9 @@ class Archive:
         if has_label:
             self._require_labels(y, found.n_rows)
         used = {*parts, y} if has_label else set(parts)
+        if weight is not None:
+            self._require_weights(weight, found.n_rows)
+            used.add(weight)
         others = tuple(name for name in names if name not in used)
         return replace(found, X=X, y=y, others=others)
 
@@ -234,6 +239,16 @@ class Archive:
                 f"{name}.argmax(axis=1)",
                 y,
             )
+
+    def _require_weights(self, name: str, n_rows: int) -> None:
+        if name not in self._members:
+            raise InvalidDataError(
+                f"data.weight: s3 object {self._data.key} has no array {name!r}; found are "
+                f"{', '.join(self._members)[:400]}"
+            )
+        found = self._open(name, 0)
+        if found.dtype.kind not in "biuf" or found.shape != (n_rows,):
+            raise self._other_than(name, f"data.weight: real numbers of shape ({n_rows},)", found)
 
     def _csr(self) -> Contents:
         kind = self._small("format").tobytes().replace(b"\0", b"")

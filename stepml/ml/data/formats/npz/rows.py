@@ -63,11 +63,13 @@ class NpzRows(RowSource):
             return
         data = self._objects[part.object_index]
         archive = Archive(self._source, data, self._request_bytes)
-        contents = archive.contents(has_label=self._layout.has_label)
+        weight = None if self._layout.weight is None else str(self._layout.weight)
+        contents = archive.contents(has_label=self._layout.has_label, weight=weight)
         self._require_alike(data, contents)
         labels = self._open_labels(archive, contents.y) if self._layout.has_label else None
+        weights = None if weight is None else archive.open(weight)
         read = self._sparse if contents.is_csr else self._dense
-        for rows in read(data, archive, contents, labels):
+        for rows in read(data, archive, contents, labels, weights):
             if len(rows.y):
                 yield rows
 
@@ -93,17 +95,28 @@ class NpzRows(RowSource):
             )
 
     def _dense(
-        self, data: DataObject, archive: Archive, contents: Contents, labels: ArrayStream | None
+        self,
+        data: DataObject,
+        archive: Archive,
+        contents: Contents,
+        labels: ArrayStream | None,
+        weights: ArrayStream | None,
     ) -> Iterator[DenseRows]:
         X = archive.open(contents.X)
         step = rows_per_block(contents.n_features, X.dtype.itemsize)
         for first in range(0, contents.n_rows, step):
             n = min(step, contents.n_rows - first)
             rows = X.take(n).reshape(n, contents.n_features)
-            yield self._checks.dense(data.key, first, self._take_labels(labels, n), rows)
+            y, own = self._take_labels(labels, n), None if weights is None else weights.take(n)
+            yield self._checks.dense(data.key, first, y, rows, weights=own)
 
     def _sparse(
-        self, data: DataObject, archive: Archive, contents: Contents, labels: ArrayStream | None
+        self,
+        data: DataObject,
+        archive: Archive,
+        contents: Contents,
+        labels: ArrayStream | None,
+        weights: ArrayStream | None,
     ) -> Iterator[SparseRows]:
         indices, values = archive.open("indices"), archive.open("data")
         first = 0
@@ -111,7 +124,8 @@ class NpzRows(RowSource):
             y = self._take_labels(labels, len(counts))
             n = int(counts.sum())
             pairs = Pairs(counts, indices.take(n), values.take(n))
-            yield self._checks.sparse(data.key, first, y, pairs)
+            own = None if weights is None else weights.take(len(counts))
+            yield self._checks.sparse(data.key, first, y, pairs, own)
             first += len(counts)
 
     def _take_labels(self, labels: ArrayStream | None, n: int) -> NDArray[np.generic]:

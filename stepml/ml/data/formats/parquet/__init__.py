@@ -110,8 +110,8 @@ def with_columns(reader: ObjectReader, objects: Sequence[DataObject], layout: La
         raise InvalidDataError(f"s3 object {first.key} has no columns")
     require_own_names(first, table.column_names, layout.path_names)
     names = (*table.column_names, *layout.path_names)
-    label, validates = other_columns(first, names, len(names), layout)
-    n_features = len(names) - int(label >= 0) - int(validates >= 0)
+    roles = other_columns(first, names, len(names), layout)
+    n_features = len(names) - roles.count
     if not n_features:
         raise InvalidDataError(f"s3 object {first.key} has a label and no features")
     if layout.n_features not in (None, n_features):
@@ -122,8 +122,9 @@ def with_columns(reader: ObjectReader, objects: Sequence[DataObject], layout: La
     layout = replace(
         layout,
         n_columns=len(names),
-        label_column=label,
-        validation_column=validates,
+        label_column=roles.label,
+        validation_column=roles.validation,
+        weight_column=roles.weight,
         column_names=names,
         n_features=n_features,
     )
@@ -175,6 +176,7 @@ def _with_types(
             raise _unsupported(data, title, table.column_types[name])
         return found
 
+    _require_number_weights(data, table, layout)
     others = layout.other_columns
     own = {column: name for column, name in enumerate(layout.column_names) if column not in others}
     label = layout.column_names[layout.label_column] if layout.has_label else ""
@@ -182,6 +184,19 @@ def _with_types(
     if planned is not None:
         layout = replace(layout, table=planned, n_features=None)
     return replace(layout, label_kind=_label_kind(data, table, layout, path))
+
+
+def _require_number_weights(data: DataObject, table: Table, layout: Layout) -> None:
+    column = layout.weight_column
+    kind = table.column_types.get(layout.column_names[column]) if column >= 0 else None
+    if kind is None:  # it is a column of the path
+        return
+    found = facts_of(table.types, kind)
+    if found is None or not (found.kind in ("number", "boolean") or found.are_numbers):
+        raise InvalidDataError(
+            f"data.weight: {layout.column_title(column)} of s3 object {data.key} is of type "
+            f"{kind}; expected numbers"
+        )
 
 
 def _label_kind(

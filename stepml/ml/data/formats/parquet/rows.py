@@ -107,7 +107,10 @@ class ParquetRows(RowSource):
             for column, (texts, places) in zip(self._categories, found, strict=True)
             if column.missing == "fail"
         ]
-        rows = self._checks.dense(data.key, batch.first, y, X, said, flaws)
+        weights = None
+        if self._layout.weight_column >= 0:
+            weights = numbers_of(self._column(columns, self._layout.weight_column))
+        rows = self._checks.dense(data.key, batch.first, y, X, said, flaws, weights)
         if self._layout.table is None:
             return rows
         return replace(rows, levels=self._hashes(found, rows.offsets - batch.first))
@@ -159,6 +162,8 @@ def _require_like_types(data: DataObject, table: Table, layout: Layout) -> None:
     kinds = {each.name: each.kind for each in layout.raw_columns if not each.is_category}
     if layout.has_label and layout.label_kind == "number":
         kinds[layout.column_names[layout.label_column]] = "number"
+    if layout.weight_column >= 0:
+        kinds[layout.column_names[layout.weight_column]] = "number"
     given = dict((layout.settings or PLAIN_SETTINGS).types)  # text may have numbers
     for name, kind in kinds.items():
         found = table.column_types.get(name)

@@ -22,7 +22,7 @@ from stepml.ml.data.formats.text.label_tokens import label_problem
 from stepml.ml.data.formats.text.lines import BadLines, Lines, Places, parse_good, place_of
 from stepml.ml.data.formats.text.numbers import to_singles
 from stepml.ml.data.labels import LabelCodes
-from stepml.ml.data.layout import Layout
+from stepml.ml.data.layout import Layout, are_weights
 from stepml.ml.data.levels import MISSING, LevelCollector, level_of_text
 from stepml.ml.data.remainders import ends_of, remainders_of
 from stepml.ml.data.table import MISSING_LEVEL, TableColumn
@@ -54,7 +54,7 @@ class GeneralParser:
         self._labels = None if layout.label_kind == "number" else LabelCodes(layout.label_kind)
         used = layout.kept_columns
         numbers = {each.column for each in self._numbers if each.kind == "number"}
-        numbers.add(layout.validation_column)
+        numbers |= {layout.validation_column, layout.weight_column}
         if self._labels is None:
             numbers.add(layout.label_column)
         self._blocks = ArrowBlocks(layout, used, sorted(numbers.intersection(used)))
@@ -96,9 +96,11 @@ class GeneralParser:
             values[:, place] = self._numbers_of(block, column, bad)
         levels = [self._levels_of(block, column, bad) for column in self._categories]
         labels, said = self._labels_of(block, bad), self._said_of(block, bad)
+        weights = self._weights_of(block, bad)
         if bad.any():
             return bad
-        return self._rows(lines, values, levels, labels, said)
+        rows = self._rows(lines, values, levels, labels, said)
+        return rows if weights is None else replace(rows, weights=to_singles(weights))
 
     def _numbers_of(self, block: Block, column: TableColumn, bad: Flags) -> Floats64:
         """Return the numbers of a column; flag rows that have none."""
@@ -156,6 +158,15 @@ class GeneralParser:
         bad |= self._layout.do_validate(said)[1]
         return said
 
+    def _weights_of(self, block: Block, bad: Flags) -> Floats64 | None:
+        """Return the weights of rows, if they have any; flag those that are none."""
+        column = self._layout.weight_column
+        if column < 0:
+            return None
+        weights = self._converted(block, column, self._cells.conversion("number"), bad)
+        bad |= ~are_weights(weights)
+        return weights
+
     def _rows(
         self,
         lines: Lines,
@@ -212,7 +223,11 @@ class GeneralParser:
         for column in self._layout.raw_columns:
             if problem := self._cells.problem(column, cells[column.column]):
                 return f"{title(column.column)} {problem}"
-        return self._problem_of_label(cells, title) or self._problem_of_validation(cells, title)
+        return (
+            self._problem_of_label(cells, title)
+            or self._problem_of_validation(cells, title)
+            or self._problem_of_weight(cells, places)
+        )
 
     def _title(self, column: int, places: Places) -> str:
         return self._layout.column_title(column, place_of(column, places))
@@ -237,12 +252,24 @@ class GeneralParser:
         column = self._layout.validation_column
         if column < 0:
             return None
-        value = self._cells.conversion("number")(cells[column])
-        said = np.array([np.nan if value is None else value])
+        said = self._number_in(cells[column])
         if not self._layout.do_validate(said)[1].any():
             return None
         shown = shortened(cells[column].encode(), 40)
         return f"{title(column)} is {shown!r}, expected {VALIDATES}"
+
+    def _problem_of_weight(self, cells: Sequence[str], places: Places) -> str | None:
+        column = self._layout.weight_column
+        if column < 0:
+            return None
+        value = self._number_in(cells[column])
+        if are_weights(value).all():
+            return None
+        return self._layout.weight_problem(value.item(), place_of(column, places))
+
+    def _number_in(self, cell: str) -> Floats64:
+        value = self._cells.conversion("number")(cell)
+        return np.array([np.nan if value is None else value])
 
 
 def _has_cr(line: bytes, layout: Layout) -> bool:

@@ -29,7 +29,7 @@ from stepml.ml.data.formats.text.records import NEWLINE
 from stepml.ml.data.formats.text.spelling import Spelling, with_points
 from stepml.ml.data.formats.text.words import Flags, Positions, Text
 from stepml.ml.data.labels import LabelCodes
-from stepml.ml.data.layout import Layout
+from stepml.ml.data.layout import Layout, are_weights
 from stepml.ml.data.remainders import ends_of, remainders_of
 
 
@@ -64,14 +64,13 @@ class NumberParser:
         self._delimiter = layout.delimiter.encode()
         self._kept = layout.kept_columns
         self._width = len(self._kept)
-        self._label, self._validation = (
-            self._kept.index(column) if column >= 0 else -1
-            for column in (layout.label_column, layout.validation_column)
-        )
-        self._others = sorted(each for each in (self._label, self._validation) if each >= 0)
+        roles = (layout.label_column, layout.validation_column, layout.weight_column)
+        self._label, self._validation, self._weight = places = [
+            self._kept.index(column) if column >= 0 else -1 for column in roles
+        ]
+        self._others = sorted(each for each in places if each >= 0)
         self._may_lack = self._optional_columns()
-        places = {column: place for place, column in enumerate(self._kept)}
-        self._fine = [places[layout.column_of(number)] for number in layout.fine]
+        self._fine = [self._kept.index(layout.column_of(number)) for number in layout.fine]
         self._spelling = Spelling(layout.dialect)
         self._codes = LabelCodes(layout.label_kind)
         self._labels = LabelTokens(self._codes, self._spelling)
@@ -123,6 +122,10 @@ class NumberParser:
             flags[bad // self._width] = True
             return flags
         cells = values.reshape(len(lines.offsets), self._width)
+        if self._weight >= 0:
+            wrong = ~are_weights(cells[:, self._weight])
+            if wrong.any():
+                return wrong
         if self._validation < 0:
             return self._columns(lines, cells, len(unread))
         said = cells[:, self._validation]
@@ -177,12 +180,12 @@ class NumberParser:
         label, singles = self._label, to_singles(cells)
         rest = remainders_of(cells[:, self._fine]) if self._fine else None
         X = without_columns(singles, self._others)
-        if not self._layout.has_label:
-            y = np.zeros(len(cells), np.float32)
-            return DenseRows(lines.offsets, y, X, None, n_missing, rest)
-        y = singles[:, label]
-        written = unless_equal(cells[:, label], y)
-        return DenseRows(lines.offsets, y, X, written, n_missing, rest)
+        weights = singles[:, self._weight] if self._weight >= 0 else None
+        y, written = np.zeros(len(cells), np.float32), None
+        if self._layout.has_label:
+            y = singles[:, label]
+            written = unless_equal(cells[:, label], y)
+        return DenseRows(lines.offsets, y, X, written, n_missing, rest, weights=weights)
 
     def _problem_of(self, line: bytes, places: Places = None) -> str | None:
         if b"\r" in line:
@@ -203,6 +206,12 @@ class NumberParser:
                 if column == self._layout.label_column:
                     problem = problem.replace("a missing value", "a missing label")
                 return f"{self._layout.column_title(column, at)} {problem}"
+        column = self._layout.weight_column
+        if column >= 0:
+            at = place_of(column, places)
+            value = self._number_in(cells[at])
+            if not are_weights(value).all():
+                return self._layout.weight_problem(value.item(), at)
         column = self._layout.validation_column
         return None if column < 0 else self._problem_of_validation(cells, place_of(column, places))
 

@@ -25,7 +25,7 @@ def header_of(table: Sequence[Cells], source: SourceFormat) -> Header:
     """Return whether the first line of ``table`` is a header: as the job says, or as it seems."""
     if source.header is not None:
         return Header.YES if source.header else Header.NO
-    if source.validates in table[0]:
+    if {source.validates, source.weight} & set(table[0]):
         return Header.YES
     # A decimal comma is no name, although the job does not say that it is one.
     first, *rows = ([_DECIMAL_COMMA.sub(r"\1.\2", cell) for cell in row] for row in table)
@@ -78,12 +78,8 @@ def _require_no_row_names(data: DataObject, table: Sequence[Cells]) -> None:
 
 
 def _used(layout: Layout) -> set[int]:
-    """Return the columns that are features, the label, or say which rows validate."""
-    return {
-        layout.label_column,
-        layout.validation_column,
-        *(each.column for each in layout.raw_columns),
-    }
+    """Return the columns that are features, or have a role of their own."""
+    return layout.named_columns.union(each.column for each in layout.raw_columns)
 
 
 def _require_names(data: DataObject, names: Sequence[str], used: Collection[int]) -> None:
