@@ -14,6 +14,8 @@ from stepml.ml.data import Moments, merge_moments
 def load_moments(store: JobStore, plan: TrainingPlan, deadline: Deadline) -> Moments:
     """Return the moments of all ranks' rows; missing shards are made.
 
+    Weights of rows are in units of their mean; `Moments.weight` is their sum as in the data.
+
     Raises
     ------
     ExecutorPausedError
@@ -37,4 +39,4 @@ def load_moments(store: JobStore, plan: TrainingPlan, deadline: Deadline) -> Mom
                 moments, n_made = shards.make_moments(rank, rows), n_made + 1
             yield moments
 
-    return merge_moments(by_rank())
+    return merge_moments(by_rank()).in_rows(plan.training_rows)

@@ -246,7 +246,7 @@ def _examined(
     found.spec = with_scaling(
         found.spec, lambda: train.X, largest, scales_table=manifest.scales_table
     )
-    moments = feature_moments(train.X, train.remainders)
+    moments = feature_moments(train.X, train.remainders, train.weights).in_rows(len(train.y))
     warnings = doubts_about_moments(found.spec, manifest.named_features, moments)
     if not found.spec.model.takes_images:
         notes = [*notes, *notes_on_features(manifest.named_features, moments, lambda: train.X)]

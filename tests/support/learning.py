@@ -22,6 +22,7 @@ from stepml.ml.algorithms import (
 from stepml.ml.algorithms.base import InFlightAlgorithm, OrchestratedAlgorithm
 from stepml.ml.models import build_model
 from stepml.ml.models.base import Array, Floats, LossModel, Matrix, Model
+from stepml.ml.models.row_weights import weighted
 from tests.support.plain_choices import plain_spec
 
 
@@ -75,6 +76,7 @@ class Orchestra:
     start: Floats | None = None
     seed: int = 0
     outcomes: list[Outcome] = field(default_factory=list)
+    weights: Floats | None = None  # of the rows, of mean 1
 
     def __post_init__(self) -> None:
         algorithm = build_algorithm(self.job)
@@ -91,13 +93,16 @@ class Orchestra:
 
     def sample(self) -> tuple[Matrix, Array]:
         """Return some rows and their targets."""
-        return self.X[:20], self.model.targets(self.labels[:20])
+        return self._rows(slice(20))
 
     def shard(self, rank: int) -> tuple[Matrix, Array]:
         """Return rows and targets of a rank."""
         ends = np.cumsum([0, *self.shard_rows])
-        part = slice(*list(pairwise(ends.tolist()))[rank])
-        return self.X[part], self.model.targets(self.labels[part])
+        return self._rows(slice(*list(pairwise(ends.tolist()))[rank]))
+
+    def _rows(self, part: slice) -> tuple[Matrix, Array]:
+        weights = None if self.weights is None else self.weights[part]
+        return self.X[part], weighted(self.model.targets(self.labels[part]), weights)
 
     def rank_epoch(self, rank: int) -> RankEpoch:
         """Return a rank's part in the next epoch."""
@@ -202,6 +207,7 @@ class InFlightEpoch:
     number: int = 1
     seed: int = 3
     state: State | None = None
+    weights: Floats | None = None  # of the rows, of mean 1
 
     def __post_init__(self) -> None:
         algorithm = build_algorithm(self.job)
@@ -225,7 +231,8 @@ class InFlightEpoch:
         """Return rows and targets of a rank."""
         first = sum(self.shard_rows[:rank])
         part = slice(first, first + self.shard_rows[rank])
-        return self.X[part], self.model.targets(self.labels[part])
+        weights = None if self.weights is None else self.weights[part]
+        return self.X[part], weighted(self.model.targets(self.labels[part]), weights)
 
     def run(
         self,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import reduce
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,9 +41,12 @@ def no_features() -> Features:
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """Count, mean, sum of squared deviations and ends of each feature, without missing values."""
+    """Count, mean, sum of squared deviations and ends of each feature, without missing values.
 
-    n: NDArray[np.int64]  # (n_features,) values that are not missing
+    Those of rows with weights are sums over weighted rows, without rows of weight 0.
+    """
+
+    n: NDArray[Any]  # (n_features,) values that are not missing, or the sum of their weights
     mean: Floats64  # (n_features,) 0 if there are no values
     m2: Floats64  # (n_features,)
     low: Floats64  # (n_features,) the smallest value; infinity if there are no values
@@ -54,6 +58,13 @@ class Moments:
     def are_constant(self) -> NDArray[np.bool_]:
         """Whether each feature has the same value in all rows, or none."""
         return are_constant(self.n, self.mean, self.m2, self.fine)
+
+    def in_rows(self, n_rows: int) -> Moments:
+        """Return the moments of ``n_rows`` rows whose weights have a mean of 1."""
+        total = self.weight.sum()
+        if not total > 0:
+            return self
+        return replace(self, n=self.n * (n_rows / total), m2=self.m2 * (n_rows / total))
 
     def pack(self, rows: str = "") -> bytearray:
         """Return the moments as a container of arrays; ``rows`` names the rows of the shard."""
@@ -81,8 +92,6 @@ def feature_moments(
 ) -> Moments:
     """Return the moments of a shard's features over all its rows, computed in float64.
 
-    They count each row once, whatever its weight.
-
     Parameters
     ----------
     X : matrix of shape (n_samples, n_features), at least one sample
@@ -90,15 +99,10 @@ def feature_moments(
     remainders : Remainders, optional
         Of dense rows.
     weights : array of shape (n_samples,), optional
-        Of the rows, for the sum.
+        Of the rows.
     """
-    moments = _feature_moments(X, remainders)
-    if weights is None:
-        return moments
-    return replace(moments, weight=np.array([weights.sum(dtype=np.float64)]))
-
-
-def _feature_moments(X: Matrix, remainders: Remainders | None) -> Moments:
+    if weights is not None:
+        return _weighted_moments(X, remainders, weights)
     if isinstance(X, CsrMatrix):
         return _sparse_moments(X)
     if remainders is None:
@@ -106,6 +110,28 @@ def _feature_moments(X: Matrix, remainders: Remainders | None) -> Moments:
     features, rest = remainders.features, remainders.values
     moments = (_fine_moments(X[rows], features, rest[rows]) for rows in row_blocks(X))
     return merge_moments(moments)
+
+
+def _weighted_moments(X: Matrix, remainders: Remainders | None, weights: Floats32) -> Moments:
+    total = np.array([weights.sum(dtype=np.float64)])
+    if isinstance(X, CsrMatrix):
+        return replace(_weighted_sparse_moments(X, weights), weight=total)
+    found = []
+    for rows in row_blocks(X):
+        present, own = weights[rows] > 0, weights[rows].astype(np.float64)
+        if not present.any():
+            continue
+        part, own = X[rows][present], own[present]
+        if remainders is None:
+            found.append(_block_moments_of_known(part.astype(np.float64), own))
+        else:
+            rest = remainders.values[rows][present]
+            found.append(_fine_moments(part, remainders.features, rest, own))
+    if found:
+        return replace(merge_moments(found), weight=total)
+    fine = no_features() if remainders is None else remainders.features
+    nothing = _block_moments_of_known(np.empty((0, X.shape[1])), np.empty(0))
+    return replace(nothing, fine=fine, weight=total)
 
 
 def merge_moments(moments: Iterable[Moments]) -> Moments:
@@ -123,16 +149,21 @@ def row_blocks(X: Floats32) -> Iterator[slice]:
     return (slice(first, first + step) for first in range(0, len(X), step))
 
 
-def _fine_moments(X: Floats32, fine: Features, rest: Floats32) -> Moments:
+def _fine_moments(
+    X: Floats32, fine: Features, rest: Floats32, weights: Floats64 | None = None
+) -> Moments:
     """Return moments for which the remainders of the ``fine`` features count.
 
     They are computed relative to a value of the feature. So constant features have no variance.
     """
-    moments = _block_moments(X)
+    if weights is None:
+        moments = _block_moments(X)
+    else:
+        moments = _block_moments_of_known(X.astype(np.float64), weights)
     values = np.add(X[:, fine], rest, dtype=np.float64)
     origin = np.nan_to_num(np.fmin.reduce(values, axis=0))
     values -= origin
-    own = _block_moments_of_known(values)
+    own = _block_moments_of_known(values, weights)
     moments.mean[fine], moments.m2[fine] = origin + own.mean, own.m2
     moments.low[fine], moments.high[fine] = origin + own.low, origin + own.high
     return replace(moments, fine=fine)
@@ -160,16 +191,28 @@ def _ends(X: Floats32) -> tuple[Floats64, Floats64]:
     return low.min(axis=0).astype(np.float64), high.max(axis=0).astype(np.float64)
 
 
-def _block_moments_of_known(X: Floats64) -> Moments:
+def _block_moments_of_known(X: Floats64, weights: Floats64 | None = None) -> Moments:
     missing = np.isnan(X)
-    n = len(X) - np.count_nonzero(missing, axis=0)
     low = np.fmin.reduce(X, axis=0, initial=np.inf)
     high = np.fmax.reduce(X, axis=0, initial=-np.inf)
     np.copyto(X, 0, where=missing)
-    mean = X.sum(axis=0) / np.maximum(n, 1)
+    if weights is None:
+        n: NDArray[Any] = len(X) - np.count_nonzero(missing, axis=0)
+        mean = X.sum(axis=0) / np.maximum(n, 1)
+    else:
+        n = np.where(missing, 0, weights[:, None]).sum(axis=0)
+        mean = _quotients((X * weights[:, None]).sum(axis=0), n)
     X -= mean
     np.copyto(X, 0, where=missing)
-    return Moments(n, mean, np.einsum("ij,ij->j", X, X), low, high)
+    if weights is None:
+        return Moments(n, mean, np.einsum("ij,ij->j", X, X), low, high)
+    return Moments(n, mean, np.einsum("i,ij,ij->j", weights, X, X), low, high)
+
+
+def _quotients(sums: Floats64, n: NDArray[Any]) -> Floats64:
+    """Return sums divided by ``n``, 0 where that is 0."""
+    found: Floats64 = np.divide(sums, n, out=np.zeros(len(sums)), where=n > 0)
+    return found
 
 
 def _sparse_moments(X: CsrMatrix) -> Moments:
@@ -194,6 +237,43 @@ def _sparse_moments(X: CsrMatrix) -> Moments:
     return Moments(n, mean, m2, low, high)
 
 
+def _weighted_sparse_moments(X: CsrMatrix, weights: Floats32) -> Moments:
+    wide, present = weights.astype(np.float64), weights > 0
+    stored, lacking, sums, m2 = (np.zeros(X.n_features) for _ in range(4))
+    pairs = np.zeros(X.n_features, np.int64)
+    low, high = np.full(X.n_features, np.inf), np.full(X.n_features, -np.inf)
+    for columns, values, own in _weighted_pairs(X, wide):
+        missing = np.isnan(values)
+        pairs += np.bincount(columns, minlength=X.n_features)
+        lacking += np.bincount(columns[missing], own[missing], X.n_features)
+        columns, values, own = columns[~missing], values[~missing], own[~missing]
+        stored += np.bincount(columns, own, X.n_features)
+        np.add.at(sums, columns, own * values)
+        np.minimum.at(low, columns, values)
+        np.maximum.at(high, columns, values)
+    has_zeros = pairs < np.count_nonzero(present)
+    n = np.where(has_zeros, wide.sum() - lacking, stored)
+    mean = _quotients(sums, n)
+    for columns, values, own in _weighted_pairs(X, wide):
+        known = ~np.isnan(values)
+        deviations = values[known] - mean.take(columns[known])
+        np.add.at(m2, columns[known], own[known] * np.square(deviations))
+    m2 += np.maximum(n - stored, 0) * mean**2  # the share of the zeros
+    low[has_zeros], high[has_zeros] = np.minimum(low, 0)[has_zeros], np.maximum(high, 0)[has_zeros]
+    return Moments(n, mean, m2, low, high)
+
+
+def _weighted_pairs(
+    X: CsrMatrix, weights: Floats64
+) -> Iterator[tuple[_Columns, Floats64, Floats64]]:
+    """Yield columns, values and weights of the pairs of rows that have one, in blocks."""
+    for rows, block in X.blocks():
+        own = np.repeat(weights[rows], block.counts)
+        present = own > 0
+        values = block.values[block.pairs][present].astype(np.float64)
+        yield block.columns[present], values, own[present]
+
+
 def _known_pairs(X: CsrMatrix) -> Iterator[tuple[_Columns, Floats32, _Columns]]:
     """Yield columns and values of pairs in blocks, and the columns of missing values."""
     for _, block in X.blocks():
@@ -207,7 +287,7 @@ def _known_pairs(X: CsrMatrix) -> Iterator[tuple[_Columns, Floats32, _Columns]]:
 
 def _merge_two(a: Moments, b: Moments) -> Moments:
     n = a.n + b.n
-    share = b.n / np.maximum(n, 1)
+    share = _quotients(b.n, n)
     delta = b.mean - a.mean
     m2 = a.m2 + b.m2 + delta**2 * (a.n * share)
     low, high = np.minimum(a.low, b.low), np.maximum(a.high, b.high)

@@ -55,7 +55,7 @@ def prepare(asked: JobSpec, rows: Rows) -> Prepared:
     shards = [rows.shard(rank) for rank in range(len(rows.shard_rows))]
     moments = merge_moments(
         feature_moments(each.X, each.remainders, each.weights) for each in shards
-    )
+    ).in_rows(sum(rows.shard_rows))
     largest = max(abs(manifest.min_label), abs(manifest.max_label))
     spec = with_scaling(rows.spec, lambda: sample.X, largest, scales_table=manifest.scales_table)
     unit = LabelUnit.of(sample.y) if spec.model.trains_on_scaled_labels else LabelUnit()

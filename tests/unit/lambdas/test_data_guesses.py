@@ -378,7 +378,7 @@ def test_the_constant_model_is_the_best_one_of_its_kind() -> None:
         begun.initialised()
         plan, model = begun.training_plan(), begun.training_plan().model()
         manifest = begun.store.data_set(plan.digest).manifest.load()
-        w = plan.constant_parameters(manifest, np.zeros(2, np.float32))
+        w = model.constant_parameters(plan.facts(manifest, np.zeros(2, np.float32)))
         assert w is not None
         targets = model.targets(y.astype(np.float32))
         zeros = np.zeros((60, 2), np.float32)
