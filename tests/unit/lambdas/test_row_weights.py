@@ -106,7 +106,7 @@ def test_neither_ranges_nor_channels_nor_patterns_change_a_bit() -> None:
     found = []
     for ranges, exchange in (
         (1, {}),
-        (3, {"channel": "redis"}),
+        (3, {}),
         (2, {"pattern": "reduce_scatter"}),
     ):
         begun = job("two", data={"ranges": ranges}, algorithm={"name": "admm"}, exchange=exchange)
