@@ -16,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from stepml.client.callbacks import Callback
     from stepml.client.client import Client
     from stepml.client.run import Run
     from stepml.estimators import StepMLClassifier, StepMLKMeans, StepMLRegressor
@@ -57,6 +58,7 @@ __all__ = [
     "AccessError",
     "Admm",
     "Augmentation",
+    "Callback",
     "Client",
     "Columns",
     "Data",
@@ -98,6 +100,7 @@ __all__ = [
 # The modules of the names above, which are imported at their first use: functions import this
 # package, too, and some do not need NumPy.
 _MODULES = {
+    "stepml.client.callbacks": ("Callback",),
     "stepml.client.client": ("Client",),
     "stepml.client.run": ("Run",),
     "stepml.estimators": ("StepMLClassifier", "StepMLKMeans", "StepMLRegressor"),

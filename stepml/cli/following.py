@@ -13,6 +13,7 @@ from stepml.cli.options import Target, local_flag
 from stepml.cli.output import Output
 from stepml.cli.report import write_report
 from stepml.cli.results import show_results
+from stepml.cli.trackers import notifier
 from stepml.client import Failure, Run, Snapshot
 from stepml.job.errors import DoubtfulResultError, InvalidNetworkError, JobIdTakenError
 from stepml.records.errors import (
@@ -82,9 +83,11 @@ def follow(
 
 def _watched(run: Run, output: Output) -> Snapshot:
     last: Snapshot | None = None
+    notify = notifier(run, output)
     with display_for(output, run.execution) as display:
         for last in run.watch():
             display.show(last)
+            notify(last)
     assert last is not None  # a watch ends after a snapshot
     return last
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +15,7 @@ from stepml.cli.errors import BadInputError, local_aws_errors
 from stepml.job.names import DEFAULT_STACK, LATEST
 
 if TYPE_CHECKING:
-    from stepml.client import Client, Connection, Run
+    from stepml.client import Callback, Client, Connection, Run
 
 WHERE = "Where"
 ENDPOINT_VARIABLE = "AWS_ENDPOINT_URL"
@@ -145,15 +146,15 @@ class Target:
             running = daemon.require()
             return connect_local(running.endpoint_url, identity=running.id)
 
-    def client(self) -> Client:
-        """Return a client of the stack; see `connection` for errors."""
+    def client(self, callbacks: Sequence[Callback] = ()) -> Client:
+        """Return a client of the stack, whose runs ``callbacks`` hear of; see `connection`."""
         from stepml.client import Client
 
-        return Client(self.connection(), self.stack)
+        return Client(self.connection(), self.stack, callbacks=callbacks)
 
-    def run(self, name: str) -> Run:
+    def run(self, name: str, callbacks: Sequence[Callback] = ()) -> Run:
         """Return the run with a name or ARN, without a look whether it exists."""
-        return self.client().named(name)
+        return self.client(callbacks).named(name)
 
 
 def local_endpoint() -> str:

@@ -20,6 +20,7 @@ from stepml.cli.options import (
 )
 from stepml.cli.output import Output
 from stepml.cli.run import Out, Strict, check_directory, follow_to_end
+from stepml.cli.trackers import MlflowUri, TensorBoardDirectory, TrackFile, trackers
 from stepml.job.names import DEFAULT_STACK
 from stepml.reports.events import started_event
 
@@ -83,6 +84,9 @@ def retry(
     ] = None,
     strict: Strict = False,
     detach: Annotated[bool, typer.Option("--detach", help="Start the job and return.")] = False,
+    tensorboard: TensorBoardDirectory = None,
+    mlflow: MlflowUri = None,
+    track: TrackFile = None,
     out: Out = RESULTS,
     local: Local = False,
     endpoint_url: EndpointUrl = None,
@@ -96,7 +100,7 @@ def retry(
     Ctrl-C stops watching; the job continues.
     """
     target = Target.chosen(local, endpoint_url, stack, profile, region)
-    run = target.run(execution)
+    run = target.run(execution, trackers(tensorboard, mlflow, track, detach))
     check_directory(out / (name or run.name))
     output = Output(as_json, survives=not detach)
     with output.working(f"retrying {run.name}"):

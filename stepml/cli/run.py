@@ -26,6 +26,7 @@ from stepml.cli.options import (
 from stepml.cli.output import Output
 from stepml.cli.own_code import STAND_IN, pack, require_entry_point, sent, with_code
 from stepml.cli.streams import OutputLostError
+from stepml.cli.trackers import MlflowUri, TensorBoardDirectory, TrackFile, trackers
 from stepml.client.repeats import MOST_REPEATS, repeated_names, repeats
 from stepml.job.names import DEFAULT_STACK, new_name
 from stepml.reports.events import started_event
@@ -79,6 +80,9 @@ def run(
     ] = None,
     strict: Strict = False,
     detach: Annotated[bool, typer.Option("--detach", help="Start the job and return.")] = False,
+    tensorboard: TensorBoardDirectory = None,
+    mlflow: MlflowUri = None,
+    track: TrackFile = None,
     out: Out = RESULTS,
     local: Local = False,
     endpoint_url: EndpointUrl = None,
@@ -105,7 +109,7 @@ def run(
     check_directory(out / names[0])
     target = Target.chosen(local, endpoint_url, stack, profile, region)
     output = Output(as_json, survives=not detach)
-    client = target.client()
+    client = target.client(trackers(tensorboard, mlflow, track, detach))
     if packed is not None:
         text = with_code(text, sent(client, packed, output), file)
     if client.connection.is_local and (note := crowding_note(spec.workers, os.cpu_count() or 1)):
@@ -125,6 +129,9 @@ def run(
 def watch(
     execution: ExecutionName,
     strict: Strict = False,
+    tensorboard: TensorBoardDirectory = None,
+    mlflow: MlflowUri = None,
+    track: TrackFile = None,
     out: Out = RESULTS,
     local: Local = False,
     endpoint_url: EndpointUrl = None,
@@ -138,7 +145,7 @@ def watch(
     Ctrl-C stops watching; the job continues.
     """
     target = Target.chosen(local, endpoint_url, stack, profile, region)
-    followed = target.client().find(execution)
+    followed = target.client(trackers(tensorboard, mlflow, track)).find(execution)
     check_directory(out / followed.name)
     output = Output(as_json, survives=True)
     follow_to_end(followed, target, out, output, strict=strict)

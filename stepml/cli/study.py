@@ -14,6 +14,7 @@ from stepml.cli.folding import folded
 from stepml.cli.options import AsJson, EndpointUrl, Local, Profile, Region, StackName, Target
 from stepml.cli.output import Output
 from stepml.cli.run import check_directory
+from stepml.cli.trackers import MlflowUri, TensorBoardDirectory, TrackFile, trackers
 from stepml.job.names import DEFAULT_STACK
 
 if TYPE_CHECKING:
@@ -54,6 +55,9 @@ def study(
             "--out", metavar="DIRECTORY", help="Directory of the results; default: runs/NAME-study."
         ),
     ] = None,
+    tensorboard: TensorBoardDirectory = None,
+    mlflow: MlflowUri = None,
+    track: TrackFile = None,
     local: Local = False,
     endpoint_url: EndpointUrl = None,
     profile: Profile = None,
@@ -74,7 +78,8 @@ def study(
     if dry_run:
         _show_cells(studying, output)
         return
-    client = Target.chosen(local, endpoint_url, stack, profile, region).client()
+    target = Target.chosen(local, endpoint_url, stack, profile, region)
+    client = target.client(trackers(tensorboard, mlflow, track))
     studying = studying.on(client.stack)
     try:
         _run(studying, client, at_once, limit, output)

@@ -8,6 +8,7 @@
     run.predict(X)
 """
 
+from stepml.client.callbacks import Callback
 from stepml.client.client import Client
 from stepml.client.connection import Connection, connect
 from stepml.client.logs import LogLine
@@ -36,6 +37,7 @@ from stepml.records.history import Phase
 __all__ = [
     "DEFAULT_STACK",
     "AccessError",
+    "Callback",
     "Client",
     "Connection",
     "EpochAttempt",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stepml.client import executions, listing, transfers
+from stepml.client.callbacks import Callback, checked_callbacks
 from stepml.client.choosing import chosen_connection
 from stepml.client.connection import Connection
 from stepml.client.giving import upload_data
@@ -40,6 +41,8 @@ class Client:
         The CloudFormation stack, looked up at the first use.
     profile, region, endpoint_url : str, optional
         Of AWS, or of another service with its interfaces.
+    callbacks : iterable of Callback
+        They hear of every run of this client that is waited for; see `stepml.tracking`.
 
     Every method raises `AccessError` if the services cannot be reached or refuse.
     """
@@ -52,7 +55,9 @@ class Client:
         profile: str | None = None,
         region: str | None = None,
         endpoint_url: str | None = None,
+        callbacks: Iterable[Callback] = (),
     ) -> None:
+        self.callbacks = checked_callbacks(callbacks)
         if connection is None:
             connection = chosen_connection(endpoint_url, region, profile)
         self.connection = connection
@@ -69,6 +74,7 @@ class Client:
         name: str | None = None,
         *,
         wait: bool = False,
+        callbacks: Iterable[Callback] = (),
     ) -> Run:
         """Start a job.
 
@@ -82,6 +88,8 @@ class Client:
             The job's id. Default: the name of the file, or "job", and the time.
         wait : bool
             Whether to wait until it has ended; see `Run.wait` for errors.
+        callbacks : iterable of Callback
+            They hear of the run whenever it is waited for, now or later.
 
         Raises
         ------
@@ -89,11 +97,15 @@ class Client:
             The job or the name is invalid; nothing has started.
         RunNameTakenError
             Another execution has used the name.
+        TypeError
+            A callback is none.
         """
+        hearing = checked_callbacks(callbacks)
         text, stem = given_job(job)
         chosen = new_name(stem) if name is None else name
         text = checked_job(text, chosen)
-        run = self._run(executions.start(self.connection, self.stack, text, chosen))
+        started = executions.start(self.connection, self.stack, text, chosen)
+        run = self._run(started, hearing)
         return run.wait() if wait else run
 
     def find(self, name: str) -> Run:
@@ -220,8 +232,9 @@ class Client:
         """
         return transfers.upload_code(self.connection, self.stack, code)
 
-    def _run(self, execution: Execution) -> Run:
-        return Run(self.connection, self.stack, execution)
+    def _run(self, execution: Execution, callbacks: Sequence[Callback] = ()) -> Run:
+        hearing = (*self.callbacks, *callbacks)
+        return Run(self.connection, self.stack, execution, callbacks=hearing)
 
     def __repr__(self) -> str:
         return f"Client({self.stack_name!r} at {self.connection.place})"

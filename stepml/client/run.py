@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from stepml.client import retrying, stopping, transfers
 from stepml.client.arns import connection_of, train_execution
+from stepml.client.callbacks import Callback, Notifier, checked_callbacks
 from stepml.client.connection import Connection
 from stepml.client.live import shown_live, unseen
 from stepml.client.retrying import Retried
@@ -39,6 +40,8 @@ class Run(RunViews):
         The execution of the state machine ``train``.
     retried : Retried or None
         How it was resumed, if `retry` has returned it.
+    callbacks : tuple of Callback
+        They hear of the run whenever it is waited for.
     """
 
     def __init__(
@@ -47,9 +50,11 @@ class Run(RunViews):
         stack: Stack,
         execution: Execution,
         retried: Retried | None = None,
+        callbacks: Iterable[Callback] = (),
     ) -> None:
         super().__init__(connection, stack, execution)
         self.retried = retried
+        self.callbacks = checked_callbacks(callbacks)
 
     @classmethod
     def from_arn(
@@ -95,6 +100,7 @@ class Run(RunViews):
         *,
         check: bool = True,
         on_snapshot: Callable[[Snapshot], object] | None = None,
+        callbacks: Iterable[Callback] = (),
         show: bool = True,
     ) -> Run:
         """Wait until the job has ended, and return this run.
@@ -109,6 +115,8 @@ class Run(RunViews):
             Whether a job that ends without a model raises `RunFailedError`.
         on_snapshot : callable, optional
             Called with every `Snapshot` of the job.
+        callbacks : iterable of Callback
+            They hear of this wait, beside those of the run.
         show : bool
             Whether a notebook shows the progress.
 
@@ -119,9 +127,11 @@ class Run(RunViews):
         RunFailedError
             It failed, ran out of time or was stopped.
         """
+        notify = Notifier(self, (*self.callbacks, *checked_callbacks(callbacks)))
         with shown_live(self) if show else nullcontext(unseen) as look:
             for snapshot in self.watch(sleep_within(timeout_s, self.name)):
                 look(snapshot)
+                notify(snapshot)
                 if on_snapshot is not None:
                     on_snapshot(snapshot)
         return self._checked() if check else self
@@ -132,7 +142,7 @@ class Run(RunViews):
     async def _ended(self) -> Run:
         from asyncio import to_thread
 
-        await until_ended(self)
+        await until_ended(self, Notifier(self, self.callbacks))
         return await to_thread(self._checked)
 
     def _checked(self) -> Run:
@@ -205,7 +215,7 @@ class Run(RunViews):
             Another execution has used the new name.
         """
         retried = retrying.retry(self.connection, self.stack, self.execution, epoch, name, sleep)
-        return Run(self.connection, self.stack, retried.execution, retried)
+        return Run(self.connection, self.stack, retried.execution, retried, self.callbacks)
 
     def stop(self, cause: str = "by stepml.Run", sleep: Sleep = time.sleep) -> Stopped:
         """Stop the job: its executions at once, its functions at their next batch or wait.

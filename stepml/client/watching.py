@@ -59,12 +59,26 @@ def watch(
         sleep(watcher.pause_s)
 
 
-async def until_ended(run: RunFacts) -> None:
-    """Return when the job has ended, without blocking the event loop; see `watch` for errors."""
+async def until_ended(run: RunFacts, notify: Callable[[Snapshot], object]) -> None:
+    """Return when the job has ended, without blocking the event loop; see `watch` for errors.
+
+    Parameters
+    ----------
+    run : RunFacts
+    notify : callable
+        Called with every `Snapshot` of the job, in another thread.
+    """
     import asyncio  # which takes long, and the command line does not need it
 
     watcher = Watcher(run)
-    while (look := await asyncio.to_thread(watcher.look)) is None or not look.state.ended:
+
+    def look() -> bool:
+        snapshot = watcher.look()
+        if snapshot is not None:
+            notify(snapshot)
+        return snapshot is not None and snapshot.state.ended
+
+    while not await asyncio.to_thread(look):
         await asyncio.sleep(watcher.pause_s)
 
 

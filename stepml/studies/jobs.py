@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from stepml.client.callbacks import Notifier
 from stepml.client.epochs import READERS
 from stepml.job.names import MAX_STEM
 from stepml.job.parts import FunctionTimes, sum_of_traffic
@@ -83,7 +84,9 @@ def run_job(
     if run is None:
         save(CellResult(key=cell.key, status="running", place=place, job_id=name))
         run = client.run(cell.job, name)
-    *_, last = run.watch(sleep)
+    notify = Notifier(run, run.callbacks)
+    for last in run.watch(sleep):
+        notify(last)
     if not last.state.succeeded:
         return _failed(cell, place, run.name, run.failure_of(last.state))
     report = run.result
