@@ -149,7 +149,7 @@ def _of_matrix(matrix: Any, vectors: dict[str, Array], is_sparse: bool) -> Packe
 
     n_rows, n_bytes = len_of(matrix), sum(each.nbytes for each in arrays)
     settings = {"has_label": "y" in vectors} | _weight_settings(vectors)
-    digest = _digest(str(matrix.shape), *arrays, *vectors.values())
+    digest = _digest(f"{matrix.shape}{list(vectors)}", *arrays, *vectors.values())
     return PackedRows(digest, ".npz", n_rows, n_bytes, settings, _starts(n_rows, n_bytes), file)
 
 

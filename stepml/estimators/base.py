@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections.abc import Mapping
-from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from stepml.client.choosing import chosen_connection
 from stepml.client.packed_rows import packed_rows
 from stepml.estimators.checks import checked_rows
 from stepml.estimators.fitting import fitted
@@ -106,11 +107,16 @@ class JobEstimator(BaseEstimator):
         super().__setstate__({**state, "client": None if packed is None else _unpacked(packed)})
 
 
-@cache
+_clients: dict[tuple[str, ...], Client] = {}
+
+
 def _own_client() -> Client:
+    """Return the client of the AWS that is chosen now: a local AWS may have begun or ended."""
     from stepml.client import Client
 
-    return Client()
+    connection = chosen_connection()
+    key = (connection.place, connection.local_id, os.environ.get("AWS_PROFILE", ""))
+    return _clients.setdefault(key, Client(connection))
 
 
 def _unpacked(client: bytes) -> Client | None:
