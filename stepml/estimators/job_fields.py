@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from stepml.job.algorithms import ALGORITHMS
 from stepml.job.errors import InvalidJobError
 from stepml.job.spec_base import SpecGroup, listed, tag
+from stepml.job.written import written
 
 Group = str | Mapping[str, Any] | SpecGroup
 """A model or an algorithm: its name, its fields, or one of StepML's types."""
@@ -60,8 +59,8 @@ def group(chosen: Group | None, fields: Mapping[str, Any], what: str) -> Fields 
 
 
 def plain(group: Mapping[str, Any] | SpecGroup) -> Fields:
-    """Return a group as a new mapping; null fields of StepML's types are left out."""
-    return given(**msgspec.to_builtins(group)) if isinstance(group, SpecGroup) else dict(group)
+    """Return a group as a new mapping; of StepML's types, without fields that have their default."""
+    return written(group) if isinstance(group, SpecGroup) else dict(group)
 
 
 def merged(fields: Mapping[str, Any], more: Mapping[str, Any], where: str = "") -> Fields:

@@ -1,4 +1,3 @@
 """Fits of one process share an upload, and leave nothing."""
 
 from __future__ import annotations
-
