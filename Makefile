@@ -13,7 +13,7 @@ LINT_TOOLS := build/lint-tools
 PACKAGES := stepml lambdas comm storage ps_server
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos fuzz lint format schema idl docs guides pictures screenshots bench soak package down constraints clean install install-dev \
+.PHONY: help run test chaos fuzz lint format schema idl docs guides notebooks pictures screenshots bench soak package down constraints clean install install-dev \
   caches torch-image torch-trial
 
 help: ## Print this help
@@ -81,6 +81,9 @@ docs: install-dev build/screenshots/report.png ## Build the documentation as a s
 
 guides: install-dev caches ## Run the commands of the tutorial and of the how-to guides
 	STEPML_ALL_GUIDES=1 $(BIN)/pytest tests/functional/test_documentation.py
+
+notebooks: install-dev caches ## Run the notebooks of examples/notebooks
+	STEPML_ALL_NOTEBOOKS=1 $(BIN)/pytest tests/functional/test_notebooks.py
 
 pictures: install-dev ## Draw the graphs of the state machines in docs/pictures
 	$(BIN)/python -m documentation.graphs
