@@ -180,20 +180,22 @@ def empty_epochs(aws: Aws) -> Figure:
     return Figure(f"empty epoch, {WORKERS} workers, warm", "ms", milliseconds, target=120)
 
 
-def cold_starts(aws: Aws, name: str, *, memory_step_mb: int) -> Figure:
+def cold_starts(aws: Aws, name: str, *, loads: bool) -> Figure:
     """Measure the executor's first answer in a new process; it refuses the task.
 
-    Another memory size needs another template process, which loads the libraries first; with
-    the same size, the process is forked from the template that is there.
+    If it ``loads``, a variable that a library may read at its import differs: another template
+    process loads the libraries first. Otherwise the process is forked from the one that is there.
     """
     deploy(aws.endpoint_url, resource_root() / "templates" / "template.yaml")
     functions, seconds = aws.client("lambda"), []
+    before = functions.get_function_configuration(FunctionName="stepml-executor")["Environment"]
     for number in range(COLD_STARTS + 1):
+        another = {"NUMBER": str(number)} if loads else {}
         # A changed configuration ends the existing environments.
         functions.update_function_configuration(
             FunctionName="stepml-executor",
             Timeout=900 - number,
-            MemorySize=3008 + memory_step_mb * number,
+            Environment={"Variables": before["Variables"] | another},
         )
         began = time.perf_counter()
         answer = functions.invoke(FunctionName="stepml-executor", Payload=b"{}")
@@ -228,8 +230,8 @@ def main() -> None:
     with local_aws() as aws:
         figures = [
             empty_epochs(aws),
-            cold_starts(aws, "cold start of an executor", memory_step_mb=0),
-            cold_starts(aws, "first cold start, with libraries", memory_step_mb=1),
+            cold_starts(aws, "cold start of an executor", loads=False),
+            cold_starts(aws, "first cold start, with libraries", loads=True),
         ]
         if options.data:
             figures += whole_job(aws, options.data)

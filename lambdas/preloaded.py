@@ -1,8 +1,9 @@
 """Imports the modules that all functions may share, and reads boto3's description of S3.
 
 The local AWS imports this module in a template process, from which it forks the processes of
-functions. So a module that is imported here must not open a connection, start a thread or depend
-on the name of the function.
+functions, of all that have the same code. So a module that is imported here must not open a
+connection, start a thread, or read a variable that differs between them: the function's name and
+memory, and those that begin with STEPML_.
 """
 
 from importlib import import_module

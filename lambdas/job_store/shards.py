@@ -16,9 +16,13 @@ from stepml.ml.data import Shard
 
 
 class ShardCache:
-    """The most recently used shards, up to ``max_bytes``; the newest one always stays."""
+    """The most recently used shards, up to ``max_bytes``; the newest one always stays.
 
-    def __init__(self, max_bytes: int) -> None:
+    Without ``max_bytes``, they have half of the function's memory. The rest is for the interpreter,
+    requests and the arithmetic.
+    """
+
+    def __init__(self, max_bytes: int | None = None) -> None:
         self._max_bytes = max_bytes
         self._shards: OrderedDict[str, Shard] = OrderedDict()
         self._lock = Lock()
@@ -35,7 +39,8 @@ class ShardCache:
 
         ``most_bytes`` is the memory for all of them, if that is smaller than usual.
         """
-        most = min(self._max_bytes, self._max_bytes if most_bytes is None else most_bytes)
+        usual = self._usual_bytes()
+        most = usual if most_bytes is None else min(usual, most_bytes)
         with self._lock:
             while self._shards and self.value_bytes + value_bytes > most:
                 self._shards.popitem(last=False)
@@ -50,6 +55,10 @@ class ShardCache:
     def value_bytes(self) -> int:
         """Bytes of all cached shards."""
         return sum(shard.value_bytes for shard in self._shards.values())
+
+    def _usual_bytes(self) -> int:
+        # Not at import: functions with different memory may share the loaded module.
+        return memory_mb() * MIB // 2 if self._max_bytes is None else self._max_bytes
 
 
 def load_shard(store: JobStore, plan: TrainingPlan, rank: int) -> Shard:
@@ -87,5 +96,4 @@ def _most_bytes(plan: TrainingPlan) -> int | None:
     return max(0, memory_mb() * MIB - TrainingMemory.of(plan).working_bytes)
 
 
-# Half of the function's memory; the rest is for the interpreter, requests and the arithmetic.
-warm_shards = ShardCache(memory_mb() * MIB // 2)
+warm_shards = ShardCache()

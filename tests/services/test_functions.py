@@ -950,10 +950,12 @@ SHARING = """
 import os, random, sys
 from lambdas.preloaded import TEMPLATE
 OWN = os.getpid()
+NAMES = ("STEPML_BUCKET", "STEPML_MODULES", "OMP_NUM_THREADS")
 
 def tell(event, context):
     return {"template": TEMPLATE, "own": OWN, "pid": os.getpid(), "random": random.random(),
-            "parent": os.getppid(), "argv": sys.argv[1:], "key": os.environ["AWS_ACCESS_KEY_ID"]}
+            "parent": os.getppid(), "argv": sys.argv[1:], "key": os.environ["AWS_ACCESS_KEY_ID"],
+            "variables": {name: os.environ[name] for name in NAMES if name in os.environ}}
 """
 
 
@@ -988,14 +990,21 @@ def test_libraries_are_loaded_once_and_the_handler_in_each_process(
 
 
 @pytest.mark.parametrize(
-    "change", [{"environment": {"STEPML_BUCKET": "another"}}, {"memory_mb": 1024}]
+    ("change", "is_shared"),
+    [
+        ({"environment": {"STEPML_BUCKET": "another"}}, True),
+        ({"memory_mb": 1024}, True),
+        ({"environment": {"STEPML_MODULES": "json"}}, False),
+        ({"environment": {"OMP_NUM_THREADS": "2"}}, False),
+    ],
 )
-def test_libraries_are_loaded_anew_for_other_variables(
-    pool: FunctionPool, sharing: Function, change: dict[str, Any]
+def test_libraries_are_loaded_anew_for_variables_that_they_may_read(
+    pool: FunctionPool, sharing: Function, change: dict[str, Any], is_shared: bool
 ) -> None:
     one, other = sharing_report(pool, sharing), sharing_report(pool, replace(sharing, **change))
 
-    assert one["template"] != other["template"]
+    assert (one["template"] == other["template"]) == is_shared
+    assert other["variables"] == change.get("environment", sharing.environment)
 
 
 def test_a_killed_template_is_replaced_and_its_processes_are_seen_to_end(

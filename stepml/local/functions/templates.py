@@ -29,12 +29,21 @@ OF_ONE_PROCESS = frozenset(
     {
         "AWS_ACCESS_KEY_ID",  # of the function's role
         "AWS_LAMBDA_RUNTIME_API",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
         "AWS_LAMBDA_FUNCTION_NAME",
         "AWS_LAMBDA_LOG_GROUP_NAME",
         "AWS_LAMBDA_LOG_STREAM_NAME",
         "_HANDLER",
     }
 )
+# Likewise the variables of our own functions, except for the one that names modules to load.
+OF_OUR_FUNCTIONS, MODULES = "STEPML_", "STEPML_MODULES"
+
+
+def may_be_read_at_import(variable: str) -> bool:
+    """Return whether a library may read ``variable`` while it is loaded."""
+    is_ours = variable.startswith(OF_OUR_FUNCTIONS) and variable != MODULES
+    return not (is_ours or variable in OF_ONE_PROCESS)
 
 
 class TemplateEndedError(Exception):
@@ -198,7 +207,7 @@ class Templates:
         TemplateEndedError
             Several templates have ended, one after the other.
         """
-        shared = {name: variables[name] for name in variables.keys() - OF_ONE_PROCESS}
+        shared = {name: value for name, value in variables.items() if may_be_read_at_import(name)}
         for pause_s in RETRY_PAUSES_S:
             template = self._find(task_root, shared)
             try:

@@ -1,0 +1,49 @@
+"""The modules that the local AWS loads once for all functions with the same code."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+from stepml.job.channels import CHANNELS
+from stepml.local.functions.templates import may_be_read_at_import
+from tests.support.paths import ROOT
+
+RECORDS = """
+import json, os
+
+read = set()
+
+class Recorded(os._Environ):
+    def __getitem__(self, name):
+        read.add(name)
+        return super().__getitem__(name)
+
+    def __contains__(self, name):
+        read.add(name)
+        return super().__contains__(name)
+
+os.environ.__class__ = Recorded
+import lambdas.preloaded
+print(json.dumps(sorted(read)))
+"""
+# They decide only which libraries are loaded early.
+OF_CHANNELS = {each.variable for each in CHANNELS.values()}
+# Whether the process is one of Lambda, and the credentials of a client that sends nothing.
+ON_LAMBDA = {"AWS_LAMBDA_RUNTIME_API", "AWS_ACCESS_KEY_ID"}
+
+
+def test_no_module_reads_at_its_import_what_differs_between_functions() -> None:
+    recorded = subprocess.run(
+        [sys.executable, "-c", RECORDS],
+        env={**os.environ, "AWS_DEFAULT_REGION": "us-east-1", "PYTHONPATH": str(ROOT)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    read = {*json.loads(recorded.stdout)}
+    assert "AWS_ENDPOINT_URL" in read  # by boto3, so it is recorded
+    assert {each for each in read if not may_be_read_at_import(each)} <= OF_CHANNELS | ON_LAMBDA
