@@ -84,6 +84,7 @@ def document_of(view: DataView) -> dict[str, Any]:
         "rows": view.n_rows,
         "rows_are_exact": trial is not None and trial.is_all,
         "label": _label_name(view),
+        "weight": _weight_name(view),
         "classes": _classes(view),
         "columns": [_of_column(each) for each in view.columns],
         "left_out": list(layout.table.dropped) if layout.table else [],
@@ -100,6 +101,8 @@ def lines_of(view: DataView) -> Iterator[str]:
     """Yield the view in lines for people, of at most 80 columns."""
     yield from folded(f"{view.place.title}: {', '.join(_summary(view))}")
     yield from folded(_label(view))
+    if _layout(view).has_weights:
+        yield from folded(_weight(view))
     if view.columns:
         yield ""
         yield from _table_of_columns(view)
@@ -173,6 +176,20 @@ def _label(view: DataView) -> str:
         return f"{where}, {'over 1,000' if classes is None else len(classes)} different texts"
     ends = view.trial.manifest.min_label, view.trial.manifest.max_label
     return f"{where}, {' to '.join(map(shown, ends))}"
+
+
+def _weight_name(view: DataView) -> str | None:
+    layout = _layout(view)
+    if not layout.has_weights or isinstance(layout.weight, str):
+        return layout.weight
+    names, column = layout.column_names, layout.weight_column
+    return str(names[column]) if names else f"column {column % layout.n_columns + 1}"
+
+
+def _weight(view: DataView) -> str:
+    where = f"weight: {_weight_name(view)!r}"
+    ends = None if view.trial is None else view.trial.manifest.weight_ends
+    return where if ends is None else f"{where}, {' to '.join(map(shown, ends))}"
 
 
 def _table_of_columns(view: DataView) -> Iterator[str]:

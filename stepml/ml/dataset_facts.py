@@ -43,6 +43,7 @@ def dataset_facts(
             *_notes_on_identifiers(manifest),
             *_note_on_missing(spec, manifest),
             *_note_on_validation(spec, manifest),
+            *_note_on_weights(manifest),
         ],
         warnings=doubts_about_data(spec, manifest),
     )
@@ -147,6 +148,16 @@ def _note_on_validation(spec: JobSpec, manifest: Manifest) -> list[str]:
     if spec.data.stratify:
         return ["the same share of each label's rows validates"]
     return []
+
+
+def _note_on_weights(manifest: Manifest) -> list[str]:
+    """Return a note on the column, or array, that says how much rows count."""
+    layout, ends = manifest.layout, manifest.weight_ends
+    if not layout.has_weights or ends is None:
+        return []
+    column = layout.weight_column
+    where = layout.column_title(column) if column >= 0 else f"the array {layout.weight!r}"
+    return [f"rows count by their weights, {where}: {ends[0]:g} to {ends[1]:g}"]
 
 
 def _note_on_unused_label(spec: JobSpec, layout: Layout) -> list[str]:

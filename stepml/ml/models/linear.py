@@ -91,13 +91,15 @@ class LinearModel(LossModel):
 
     def evaluate(self, w: Floats, X: Matrix, y: Array) -> Evaluation:
         loss, outcomes, total = 0.0, [], total_weight(y)
+        if not total:  # nothing counts
+            return Evaluation(0.0)
         with _quiet():
             for rows in self._blocks(len(y)):
                 z = self.decision(w, X[rows])
                 outcomes.append(self._outcome(z))
                 loss += self._differentiate(z, *parts_of(y[rows]))
             metrics = self._metrics(np.concatenate(outcomes), *parts_of(y))
-        return Evaluation(loss / total if total else 0.0, metrics)
+        return Evaluation(loss / total, metrics)
 
     def predict(self, w: Floats, X: Matrix) -> Array:
         return self._named(self._outcomes(w, X))

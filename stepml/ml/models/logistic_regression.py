@@ -33,6 +33,8 @@ class LogisticRegression(BinaryClassifier):
 
     def evaluate(self, w: Floats, X: Matrix, y: Array) -> Evaluation:
         found = super().evaluate(w, X, y)
+        if not found.metrics:
+            return found
         if self.weights is None:
             return found.with_metric("log_loss", found.loss)
         alike = LogisticRegression(self.n_features, self.positive, self.negative)

@@ -106,6 +106,8 @@ def _totals(counted: Array, n_classes: int) -> Totals:
 def quality_of_classes(sums: Sums, n_classes: int) -> Evaluation:
     """Return the quality by `tally_classes`."""
     rows, loss, in_top = sums[:3]
+    if not rows:  # nothing counts
+        return Evaluation(0.0)
     totals = _totals(sums[3 : 3 + _n_counted(n_classes)], n_classes)
     per_class = PerClass.of_totals(totals)
     metrics = {"accuracy": float(totals.right.sum() / rows)} | per_class.mean_metrics()
@@ -141,6 +143,8 @@ def tally_numbers(
 def quality_of_numbers(sums: Sums) -> Evaluation:
     """Return the quality by `tally_numbers`."""
     rows, loss, squares, absolute, labels, squared_labels = sums.tolist()
+    if not rows:  # nothing counts
+        return Evaluation(0.0)
     metrics = {"rmse": (squares / rows) ** 0.5, "mae": absolute / rows}
     total = squared_labels - labels**2 / rows
     if total > _ROUNDING * squared_labels:  # otherwise the labels are all equal

@@ -245,3 +245,11 @@ def test_a_model_that_ignores_the_features_knows_the_weights() -> None:
     assert facts.mean_row is not None
     np.testing.assert_allclose(facts.mean_row, X[REPEATED].mean(axis=0), atol=1e-6)
     assert facts.label_mean == pytest.approx(labels[REPEATED].mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize(("spec", "kind"), [*LINEAR, *NETWORKS], ids=str)
+def test_rows_without_any_weight_have_no_loss(spec: models.Model, kind: str) -> None:
+    model: Any = model_for(spec, X, LABELS[kind])
+    y = weighted(model.targets(LABELS[kind]), np.zeros(N, np.float32))
+    w = RNG.normal(size=model.n_parameters).astype(np.float32)
+    assert model.evaluate(w, X, y).loss == 0
