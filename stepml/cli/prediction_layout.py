@@ -98,7 +98,7 @@ class _Finder:
         asked = self._asked(has_label=False, header=self._header())
         reader, objects = self.source.reader, self.source.objects
         layout = self._completed(sniff(reader, objects, asked))
-        layout = self._without_validation(layout)
+        layout = self._without_roles(layout)
         column, *assumed = self._label(layout)
         layout = replace(layout, label_column=column, label=None, unlabelled=True)
         layout = replace(layout, label_kind=self._label_kind)
@@ -151,27 +151,33 @@ class _Finder:
             return (layout,)
         others = layout.other_columns
         surplus = [at for at, name in enumerate(names) if name not in expected and at not in others]
-        layout = replace(layout, ignored=tuple(surplus))
+        layout = replace(layout, ignored=(*layout.ignored, *surplus))
         dropped = self.model.dropped_columns
         strange = [names[at] or "(no name)" for at in surplus if names[at] not in dropped]
         if not strange:
             return (layout,)
         return layout, f"no features, and left out: {names_shown(strange)}"
 
-    def _without_validation(self, layout: Layout) -> Layout:
-        """Leave out the column that said to the job which rows validate, if it is there.
+    def _without_roles(self, layout: Layout) -> Layout:
+        """Leave out the columns that said to the job which rows validate, and how much rows count.
 
-        It is found by its name or, if there are as many columns as in the job's data, by its index.
+        Those that are there are found by their names or, if there are as many columns as in the
+        job's data, by their indices.
         """
-        asked = (self.data.get("validation") or {}).get("column")
-        if layout.column_names.count(asked) == 1:
-            column = layout.column_names.index(asked)
-        elif isinstance(asked, int) and layout.n_columns == self._width + 2:  # the label's as well
-            column = asked % layout.n_columns
-        else:
-            return layout
-        # Any number in it will do.
-        return replace(layout, validation_column=column, validates_after=0.0)
+        asked = [(self.data.get("validation") or {}).get("column"), self.data.get("weight")]
+        n_roles = sum(each is not None for each in asked) + (
+            self.data.get("has_label") is not False
+        )
+        n_columns = self._width + n_roles
+        has_all = layout.n_columns == n_columns
+        found = [
+            layout.column_names.index(each)
+            if layout.column_names.count(each) == 1
+            else each % n_columns
+            for each in asked
+            if layout.column_names.count(each) == 1 or (isinstance(each, int) and has_all)
+        ]
+        return replace(layout, ignored=tuple(found))
 
     def _rows(self, layout: Layout, order: Order, *assumed: str) -> Found:
         said = () if self.given.format else (f"format {self.format}",)

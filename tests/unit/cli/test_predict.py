@@ -310,10 +310,12 @@ def test_one_label_against_the_rest_is_scored_by_the_data_s_labels(tmp_path: Pat
 
 
 @pytest.mark.parametrize("column", ["when", 0, -6])
-def test_the_column_that_said_which_rows_validate_is_no_feature(
-    column: str | int, tmp_path: Path
+@pytest.mark.parametrize("role", ["validation", "weight"])
+def test_columns_that_said_which_rows_validate_or_count_are_no_features(
+    role: str, column: str | int, tmp_path: Path
 ) -> None:
-    it = example("linear", features=True, validation={"column": column, "after": 5.0})
+    setting = {"column": column, "after": 5.0} if role == "validation" else column
+    it = example("linear", features=True, **{role: setting})
     model = TrainedModel(it.artifact)
     when, y = np.arange(100.0), model.predict(it.X)
     columns = {"when": when, **dict(zip(NAMES, it.X.T, strict=True)), "y": y}
