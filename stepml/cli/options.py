@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +14,7 @@ from stepml.cli.errors import BadInputError, local_aws_errors
 from stepml.job.names import DEFAULT_STACK, LATEST
 
 if TYPE_CHECKING:
-    from stepml.client import Callback, Client, Connection, Run
+    from stepml.client import Client, Connection, Run
 
 WHERE = "Where"
 ENDPOINT_VARIABLE = "AWS_ENDPOINT_URL"
@@ -146,15 +145,15 @@ class Target:
             running = daemon.require()
             return connect_local(running.endpoint_url, identity=running.id)
 
-    def client(self, callbacks: Sequence[Callback] = ()) -> Client:
-        """Return a client of the stack, whose runs ``callbacks`` hear of; see `connection`."""
+    def client(self) -> Client:
+        """Return a client of the stack; see `connection` for errors."""
         from stepml.client import Client
 
-        return Client(self.connection(), self.stack, callbacks=callbacks)
+        return Client(self.connection(), self.stack)
 
-    def run(self, name: str, callbacks: Sequence[Callback] = ()) -> Run:
+    def run(self, name: str) -> Run:
         """Return the run with a name or ARN, without a look whether it exists."""
-        return self.client(callbacks).named(name)
+        return self.client().named(name)
 
 
 def local_endpoint() -> str:

@@ -100,8 +100,9 @@ def retry(
     Ctrl-C stops watching; the job continues.
     """
     target = Target.chosen(local, endpoint_url, stack, profile, region)
-    run = target.run(execution, trackers(tensorboard, mlflow, track, detach))
+    run = target.run(execution)
     check_directory(out / (name or run.name))
+    run.callbacks = trackers(tensorboard, mlflow, track, detach)
     output = Output(as_json, survives=not detach)
     with output.working(f"retrying {run.name}"):
         now = run.retry(epoch, name)

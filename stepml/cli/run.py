@@ -109,7 +109,8 @@ def run(
     check_directory(out / names[0])
     target = Target.chosen(local, endpoint_url, stack, profile, region)
     output = Output(as_json, survives=not detach)
-    client = target.client(trackers(tensorboard, mlflow, track, detach))
+    client = target.client()
+    client.callbacks = trackers(tensorboard, mlflow, track, detach)
     if packed is not None:
         text = with_code(text, sent(client, packed, output), file)
     if client.connection.is_local and (note := crowding_note(spec.workers, os.cpu_count() or 1)):
@@ -145,8 +146,9 @@ def watch(
     Ctrl-C stops watching; the job continues.
     """
     target = Target.chosen(local, endpoint_url, stack, profile, region)
-    followed = target.client(trackers(tensorboard, mlflow, track)).find(execution)
+    followed = target.client().find(execution)
     check_directory(out / followed.name)
+    followed.callbacks = trackers(tensorboard, mlflow, track)
     output = Output(as_json, survives=True)
     follow_to_end(followed, target, out, output, strict=strict)
 

@@ -78,8 +78,8 @@ def study(
     if dry_run:
         _show_cells(studying, output)
         return
-    target = Target.chosen(local, endpoint_url, stack, profile, region)
-    client = target.client(trackers(tensorboard, mlflow, track))
+    client = Target.chosen(local, endpoint_url, stack, profile, region).client()
+    client.callbacks = trackers(tensorboard, mlflow, track)
     studying = studying.on(client.stack)
     try:
         _run(studying, client, at_once, limit, output)

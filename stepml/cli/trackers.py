@@ -47,7 +47,7 @@ TrackFile = Annotated[
 
 def trackers(
     tensorboard: Path | None, mlflow: str | None, track: Path | None, detach: bool = False
-) -> list[Tracker]:
+) -> tuple[Tracker, ...]:
     """Return the trackers that options ask for.
 
     Parameters
@@ -69,7 +69,7 @@ def trackers(
             f"{named[0]} and --detach exclude each other: a tracker writes while the job is "
             f"watched; start it with --detach, and then: stepml watch RUN {named[0]} …"
         )
-    return [_tracker(option, given[option]) for option in named]
+    return tuple(_tracker(option, given[option]) for option in named)
 
 
 def _tracker(option: str, place: Any) -> Tracker:

@@ -26,18 +26,23 @@ class Callback(Protocol):
 
     def on_start(self, run: Run) -> None:
         """Begin: the run is watched from now on. Epochs that have ended already follow."""
+        return  # a type checker takes a method without a body for an abstract one
 
     def on_epoch(self, run: Run, report: EpochReport) -> None:
         """Note an epoch that has ended. Each epoch comes once, in order."""
+        return
 
     def on_failed_attempt(self, run: Run, failure: Failure) -> None:
         """Note an attempt at an epoch that has failed; the epoch is repeated."""
+        return
 
     def on_failure(self, run: Run, failure: Failure) -> None:
         """Note the failure that has ended the job; `on_end` follows."""
+        return
 
     def on_end(self, run: Run, result: JobReport | None) -> None:
         """End: the job is over. ``result`` is its final report, None without a model."""
+        return
 
 
 def checked_callbacks(callbacks: Iterable[Callback]) -> tuple[Callback, ...]:

@@ -57,7 +57,7 @@ class Client:
         endpoint_url: str | None = None,
         callbacks: Iterable[Callback] = (),
     ) -> None:
-        self.callbacks = checked_callbacks(callbacks)
+        self.callbacks: tuple[Callback, ...] = checked_callbacks(callbacks)
         if connection is None:
             connection = chosen_connection(endpoint_url, region, profile)
         self.connection = connection

@@ -54,7 +54,7 @@ class Run(RunViews):
     ) -> None:
         super().__init__(connection, stack, execution)
         self.retried = retried
-        self.callbacks = checked_callbacks(callbacks)
+        self.callbacks: tuple[Callback, ...] = checked_callbacks(callbacks)
 
     @classmethod
     def from_arn(

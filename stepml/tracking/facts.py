@@ -34,12 +34,12 @@ def identity(run: Run, record: RunRecord) -> dict[str, str]:
     return {"job_id": run.name, "execution_arn": run.arn, "started_at": started_at}
 
 
-def tags(run: Run, record: RunRecord) -> dict[str, str]:
-    """Return the facts by which runs are found and grouped."""
+def tags(record: RunRecord) -> dict[str, str]:
+    """Return the facts by which runs are grouped."""
     spec = record.spec
-    found: dict[str, Any] = dict(identity(run, record))
+    found: dict[str, Any] = {}
     if spec is not None:
-        found |= {
+        found = {
             "model": tag(spec.model),
             "algorithm": None if spec.algorithm is None else tag(spec.algorithm),
             "channel": spec.exchange.channel,
@@ -47,8 +47,8 @@ def tags(run: Run, record: RunRecord) -> dict[str, str]:
             "resumes": None if spec.resumed is None else spec.resumed.job,
         }
     found["local"] = str(record.is_local).lower()
-    environment = {name: record.environment.get(name) for name in ("stack", "region", "stepml")}
-    return {name: str(value) for name, value in {**found, **environment}.items() if value}
+    found |= {name: record.environment.get(name) for name in ("stack", "region")}
+    return {name: str(value) for name, value in found.items() if value}
 
 
 def metrics(report: EpochReport) -> dict[str, float]:

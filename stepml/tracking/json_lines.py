@@ -19,7 +19,7 @@ from stepml.reports.events import (
     started_event,
 )
 from stepml.tracking.errors import TrackerError
-from stepml.tracking.facts import Parameter, identity, tags
+from stepml.tracking.facts import Parameter, identity
 from stepml.tracking.tracker import RunLog, Tracker
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class JsonLines(Tracker):
     def open(self, run: Run, record: RunRecord) -> RunLog:
         """Return the log of a run: its lines in the file, and those to come."""
         log = _Lines(self.path, identity(run, record))
-        log.append({**started_event(run.execution), "tags": tags(run, record)})
+        log.append(started_event(run.execution))
         return log
 
 
@@ -74,10 +74,10 @@ class _Lines(RunLog):
         }
         self.epochs = {each["epoch"] for each in self._written if each["event"] == "epoch"}
 
-    def set_parameters(self, parameters: Mapping[str, Parameter]) -> None:
+    def describe(self, parameters: Mapping[str, Parameter], tags: Mapping[str, str]) -> None:
         new = {name: each for name, each in parameters.items() if name not in self._parameters}
         if new:
-            self.append({"event": "parameters", "parameters": new})
+            self.append({"event": "parameters", "parameters": new, "tags": dict(tags)})
             self._parameters |= set(new)
 
     def write_epoch(self, report: EpochReport, ended_at: datetime) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from stepml.tracking.errors import TrackerError, require_library
-from stepml.tracking.facts import Parameter, final_metrics, identity, metrics, tags
+from stepml.tracking.facts import Parameter, final_metrics, identity, metrics
 from stepml.tracking.tracker import RunLog, Tracker
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class MLflow(Tracker):
         made = self._client.create_run(
             self._experiment_id,
             start_time=_milliseconds(record.started_at or datetime.now(UTC)),
-            tags={f"stepml.{name}": value for name, value in tags(run, record).items()},
+            tags={f"stepml.{name}": value for name, value in identity(run, record).items()},
             run_name=run.name,
         )
         return str(made.info.run_id)
@@ -103,9 +103,11 @@ class _MlflowRun(RunLog):
         self.epochs = {int(each.step) for each in losses}
         self._failed: list[str] = []
 
-    def set_parameters(self, parameters: Mapping[str, Parameter]) -> None:
-        from mlflow.entities import Param
+    def describe(self, parameters: Mapping[str, Parameter], tags: Mapping[str, str]) -> None:
+        from mlflow.entities import Param, RunTag
 
+        found = [RunTag(f"stepml.{name}", value) for name, value in tags.items()]
+        self._client.log_batch(self._id, tags=found)
         new = [
             Param(name, str(value))
             for name, value in parameters.items()

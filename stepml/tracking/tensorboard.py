@@ -66,7 +66,7 @@ class _Directory(RunLog):
         if not any(value.tag == _RUN for _, value in written):
             self._write(_text(_RUN, name))
 
-    def set_parameters(self, parameters: Mapping[str, Parameter]) -> None:
+    def describe(self, parameters: Mapping[str, Parameter], tags: Mapping[str, str]) -> None:
         from tensorboard.plugins.hparams import summary_v2
 
         if not self._has_parameters:

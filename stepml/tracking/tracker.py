@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from stepml.client.callbacks import Callback
-from stepml.tracking.facts import Parameter, parameters
+from stepml.tracking.facts import Parameter, parameters, tags
 
 if TYPE_CHECKING:
     from stepml.client import Failure, Run
@@ -23,8 +23,8 @@ class RunLog(ABC):
     epochs: set[int]  # those that are written, also by an earlier watch
 
     @abstractmethod
-    def set_parameters(self, parameters: Mapping[str, Parameter]) -> None:
-        """Write the fields of the job; those that are there stay as they are."""
+    def describe(self, parameters: Mapping[str, Parameter], tags: Mapping[str, str]) -> None:
+        """Write the fields and the tags of the job; those that are there stay as they are."""
 
     @abstractmethod
     def write_epoch(self, report: EpochReport, ended_at: datetime) -> None:
@@ -46,7 +46,7 @@ class _Followed:
     log: RunLog | None = None  # None until it could be opened
     ended_at: dict[int, datetime] = field(default_factory=dict)  # epochs before the watch
     waiting: list[tuple[EpochReport, datetime]] = field(default_factory=list)
-    has_parameters: bool = False
+    is_described: bool = False
 
 
 class Tracker(Callback):
@@ -90,9 +90,10 @@ class Tracker(Callback):
 
     def _write_waiting(self, run: Run, followed: _Followed) -> None:
         log = self._log_of(run, followed)
-        if not followed.has_parameters:  # not before: now all of them are chosen
-            log.set_parameters(parameters(run.record.spec))
-            followed.has_parameters = True
+        if not followed.is_described:  # not before: now all fields are chosen
+            record = run.record
+            log.describe(parameters(record.spec), tags(record))
+            followed.is_described = True
         while followed.waiting:
             report, ended_at = followed.waiting[0]
             if report.epoch not in log.epochs:

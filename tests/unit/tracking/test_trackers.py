@@ -216,7 +216,7 @@ def test_trackers_have_a_run_whole_and_once_however_often_it_is_watched(
     assert {"model/model.safetensors", "model/report.json"} <= {each.path for each in artifacts}
     for kind in ("started", "parameters", "result"):
         assert len(places.events(run.name, kind)) == 1
-    assert places.events(run.name, "started")[0]["tags"]["algorithm"] == "model_averaging"
+    assert places.events(run.name, "parameters")[0]["tags"]["algorithm"] == "model_averaging"
 
 
 def test_a_run_that_goes_on_continues_its_curves(stack: MotoStack, places: Places) -> None:
@@ -293,7 +293,7 @@ class _Log(RunLog):
         self.epochs = set()
         self._tracker = tracker
 
-    def set_parameters(self, parameters: Mapping[str, object]) -> None:
+    def describe(self, parameters: Mapping[str, object], tags: Mapping[str, str]) -> None:
         self._tracker.calls["parameters"] += 1
 
     def write_epoch(self, report: EpochReport, ended_at: datetime) -> None:
