@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from stepml.records.errors import (
         AccessError,
         ExecutionNotFoundError,
+        InvalidArgumentError,
         RetryRefusedError,
         RunFailedError,
         RunNameTakenError,
@@ -66,6 +67,7 @@ __all__ = [
     "ExecutionNotFoundError",
     "ExpectationMaximisation",
     "GradientAveraging",
+    "InvalidArgumentError",
     "InvalidJobError",
     "Job",
     "KMeans",
@@ -128,6 +130,7 @@ _MODULES = {
     "stepml.records.errors": (
         "AccessError",
         "ExecutionNotFoundError",
+        "InvalidArgumentError",
         "RetryRefusedError",
         "RunFailedError",
         "RunNameTakenError",

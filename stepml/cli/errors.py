@@ -11,6 +11,7 @@ from stepml.job.errors import InvalidDataError, InvalidJobError, StepMLError
 from stepml.records.errors import (
     AccessError,
     ExecutionNotFoundError,
+    InvalidArgumentError,
     RetryRefusedError,
     RunNameTakenError,
     UploadRefusedError,
@@ -53,6 +54,7 @@ class LocalAwsFailedError(AccessError):
 _BAD_INPUT = (
     BadInputError,
     ExecutionNotFoundError,
+    InvalidArgumentError,
     InvalidDataError,
     InvalidJobError,
     RetryRefusedError,

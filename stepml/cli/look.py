@@ -20,10 +20,9 @@ from stepml.cli.options import (
     Target,
 )
 from stepml.cli.output import Output
-from stepml.job.errors import InvalidJobError
 from stepml.job.json_logs import METRICS
 from stepml.job.names import DEFAULT_STACK
-from stepml.job.parse import parse_job
+from stepml.records.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from stepml.client import LogLine
@@ -76,12 +75,12 @@ def logs(
 
 def require_rank(rank: int, job: str) -> None:
     """Refuse a rank that the job, a JSON text, does not have."""
+    from stepml.client import logs
+
     try:
-        last = parse_job(job).workers - 1
-    except InvalidJobError:  # it was refused, so it has no ranks
-        return
-    if rank > last:
-        raise BadInputError(f"--rank: expected 0 to {last}, got {rank}")
+        logs.require_rank(rank, job)
+    except InvalidArgumentError as error:
+        raise BadInputError(f"--{error}") from None
 
 
 def schema(as_json: AsJson = False) -> None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stepml.cli.endpoints import checked_endpoint
 from stepml.cli.errors import BadInputError, local_aws_errors
 from stepml.job.names import DEFAULT_STACK, LATEST
 
@@ -100,6 +99,8 @@ class Target:
         region: str | None = None,
     ) -> Target:
         """Return the target chosen by options, else by the environment, else AWS."""
+        from stepml.client.endpoints import checked_endpoint
+
         if local and endpoint_url:
             raise BadInputError("--local and --endpoint-url exclude each other; give one of them")
         if local and (profile or region):

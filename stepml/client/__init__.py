@@ -25,6 +25,7 @@ from stepml.job.names import DEFAULT_STACK
 from stepml.records.errors import (
     AccessError,
     ExecutionNotFoundError,
+    InvalidArgumentError,
     RetryRefusedError,
     RunFailedError,
     RunNameTakenError,
@@ -47,6 +48,7 @@ __all__ = [
     "ExecutionNotFoundError",
     "ExecutionState",
     "Failure",
+    "InvalidArgumentError",
     "LogLine",
     "Parts",
     "Phase",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from stepml.client.arguments import checked_text
 from stepml.client.choosing import chosen_connection
 from stepml.client.connection import Connection
 from stepml.local_identity import ACCOUNT_ID
@@ -29,7 +30,7 @@ class TrainExecution:
 
 def train_execution(arn: str) -> TrainExecution:
     """Return the parts of an ARN, or raise `ExecutionNotFoundError`."""
-    found = _TRAIN.fullmatch(arn)
+    found = _TRAIN.fullmatch(checked_text("arn", arn))
     if found is None:
         raise ExecutionNotFoundError(
             "arn: expected arn:aws:states:<region>:<account>:execution:<stack>-train:<run>, "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from stepml.client.connection import ASK_TIMEOUT_S, Connection, connect, connect_local
+from stepml.client.endpoints import checked_endpoint
 from stepml.local_identity import AnotherProgramError, NoAnswerError, ask, last_endpoint
 
 
@@ -16,6 +17,8 @@ def chosen_connection(
     An endpoint, a region, a profile, or ``AWS_ENDPOINT_URL`` ask for an AWS; see `connect` for
     errors. Without any of them, and without a local AWS, the person's AWS configuration decides.
     """
+    if endpoint_url:
+        endpoint_url = checked_endpoint(endpoint_url)
     if not (endpoint_url or region or profile or os.environ.get("AWS_ENDPOINT_URL")):
         url = last_endpoint()
         try:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stepml.client import executions, listing, transfers
+from stepml.client.arguments import checked_count, checked_status, checked_text
 from stepml.client.callbacks import Callback, checked_callbacks
 from stepml.client.choosing import chosen_connection
 from stepml.client.connection import Connection
@@ -22,6 +23,7 @@ from stepml.client.transfers import Upload
 from stepml.job.job_files import checked_job
 from stepml.job.names import DEFAULT_STACK, LATEST, new_name
 from stepml.job.spec import JobSpec
+from stepml.records.errors import InvalidArgumentError
 from stepml.records.execution import Execution
 
 if TYPE_CHECKING:
@@ -58,10 +60,13 @@ class Client:
         callbacks: Iterable[Callback] = (),
     ) -> None:
         self.callbacks: tuple[Callback, ...] = checked_callbacks(callbacks)
-        if connection is None:
-            connection = chosen_connection(endpoint_url, region, profile)
-        self.connection = connection
-        self.stack_name = stack
+        if not isinstance(connection, Connection | None):
+            raise InvalidArgumentError(
+                f"connection: expected one of stepml.client.connect, got {connection!r}; "
+                "a stack is given by name: Client(stack=…)"
+            )
+        self.connection = connection or chosen_connection(endpoint_url, region, profile)
+        self.stack_name = checked_text("stack", stack)
 
     @cached_property
     def stack(self) -> Stack:
@@ -102,7 +107,7 @@ class Client:
         """
         hearing = checked_callbacks(callbacks)
         text, stem = given_job(job)
-        chosen = new_name(stem) if name is None else name
+        chosen = new_name(stem) if name is None else checked_text("name", name)
         text = checked_job(text, chosen)
         started = executions.start(self.connection, self.stack, text, chosen)
         run = self._run(started, hearing)
@@ -128,7 +133,7 @@ class Client:
         ExecutionNotFoundError
             It cannot be a job of this stack, or it is ``latest`` and there is no job.
         """
-        if name == LATEST:
+        if checked_text("name", name) == LATEST:
             return self.latest()
         return self._run(executions.named_execution(self.stack, name))
 
@@ -140,7 +145,7 @@ class Client:
         ExecutionNotFoundError
             There is none.
         """
-        return self._run(listing.latest_job(self.connection, self.stack, status))
+        return self._run(listing.latest_job(self.connection, self.stack, checked_status(status)))
 
     def runs(self, status: str | None = None, limit: int = 20) -> Runs:
         """Return the newest runs, newest first; ``status`` and ``limit`` as for `jobs`."""
@@ -176,8 +181,9 @@ class Client:
         ----------
         status : str, optional
             Only those whose execution is ``RUNNING``, ``SUCCEEDED``, ``FAILED``, ``TIMED_OUT`` or
-            ``ABORTED``.
+            ``ABORTED``; small letters do as well.
         """
+        status, limit = checked_status(status), checked_count("limit", limit, 1)
         return listing.list_jobs(self.connection, self.stack, limit, status)
 
     def upload(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from urllib.parse import urlsplit
 
 from stepml.client.cut_answers import refuse_cut_answers
-from stepml.client.unreachable import no_tls, nothing_answers
+from stepml.client.unreachable import LOCAL, no_tls, nothing_answers
 from stepml.local_identity import (
     ACCESS_KEY_ID,
     REGION,
@@ -265,7 +265,7 @@ def translated(endpoint_url: str | None) -> Iterator[None]:
             raise
         raise CredentialsError(
             f"AWS cannot be used: {' '.join(str(error).split())}. Check your AWS configuration "
-            "(region, endpoints, credentials); to use the AWS on this machine, add --local"
+            f"(region, endpoints, credentials); to use the AWS on this machine: {LOCAL}"
         ) from error
     except ResponseParserError as error:
         raise EndpointUnreachableError(
@@ -310,9 +310,9 @@ def _from_client_side(error: BotoCoreError, endpoint_url: str | None) -> AccessE
     if isinstance(error, exceptions.NoCredentialsError):
         return CredentialsError(
             "no AWS credentials found; configure them (aws configure), "
-            "or use the AWS on this machine: add --local"
+            f"or use the AWS on this machine: {LOCAL}"
         )
     reason = " ".join(str(error).split()).rstrip(".")
     return CredentialsError(
-        f"AWS cannot be used: {reason}. To use the AWS on this machine, add --local"
+        f"AWS cannot be used: {reason}. To use the AWS on this machine: {LOCAL}"
     )

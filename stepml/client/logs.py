@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from stepml.client.arguments import integer
 from stepml.client.connection import Connection, translated
 from stepml.client.stack import Stack
+from stepml.job.errors import InvalidJobError
+from stepml.job.parse import parse_job
 from stepml.packaging.functions import function_names, log_group, log_groups_prefix
+from stepml.records.errors import InvalidArgumentError
 from stepml.records.execution import ExecutionState
 from stepml.records.json_answers import json_object
 
@@ -34,6 +38,19 @@ class LogLine:
     epoch: int | None
     rank: int | None
     fields: dict[str, Any]  # all others
+
+
+def require_rank(rank: int | None, job: str) -> None:
+    """Raise `InvalidArgumentError` if the job, a JSON text, has no such rank."""
+    if rank is None:
+        return
+    try:
+        last = parse_job(job).workers - 1
+    except InvalidJobError:  # it was refused, so it has no ranks
+        return
+    found = integer(rank)
+    if found is None or not 0 <= found <= last:
+        raise InvalidArgumentError(f"rank: expected 0 to {last}, got {rank!r}")
 
 
 def read_logs(

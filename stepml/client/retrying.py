@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal, Self
 
+from stepml.client.arguments import integer
 from stepml.client.connection import Connection, translated
 from stepml.client.epochs import epoch_report, finished_epochs
 from stepml.client.executions import describe, start
@@ -109,14 +110,15 @@ class _Retrier:
     def train_again(self, epoch: int, name: str | None) -> Retried:
         job = _require_job(self.state)
         most = _last_epoch_to_retry(self.state, self.finished)
-        if not 1 <= epoch <= most:
+        chosen = integer(epoch)
+        if chosen is None or not 1 <= chosen <= most:
             finished = _finished_epochs_text(self.state, self.finished)
-            raise RetryRefusedError(f"epoch: expected 1 to {most}, as {finished}, got {epoch}")
+            raise RetryRefusedError(f"epoch: expected 1 to {most}, as {finished}, got {epoch!r}")
         job.pop("resume_from", None)
-        if epoch > 1:
-            job["resume_from"] = {"job": self.state.execution.name, "epoch": epoch - 1}
-        how: Literal["resumed", "restarted"] = "resumed" if epoch > 1 else "restarted"
-        return Retried(self._start(job, name), how, epoch, "an epoch was given")
+        if chosen > 1:
+            job["resume_from"] = {"job": self.state.execution.name, "epoch": chosen - 1}
+        how: Literal["resumed", "restarted"] = "resumed" if chosen > 1 else "restarted"
+        return Retried(self._start(job, name), how, chosen, "an epoch was given")
 
     def _start_anew(self, finished: int, name: str | None, reason: str) -> Retried:
         job = _require_job(self.state)
@@ -216,7 +218,7 @@ def _require_ended_without_model(state: ExecutionState, finished: int) -> None:
     now = "has succeeded" if state.ended else "is running"
     raise RetryRefusedError(
         f"{state.execution.name} {now}: there is nothing to retry; to train it again from an "
-        f"epoch, give --epoch, 1 to {_last_epoch_to_retry(state, finished)}"
+        f"epoch, give one (--epoch) from 1 to {_last_epoch_to_retry(state, finished)}"
     )
 
 

@@ -124,11 +124,20 @@ class RunFacts:
         return executions.events_after(self.connection, execution, event_id)
 
     def logs(self, rank: int | None = None) -> list[LogLine]:
-        """Return the log lines of the job's functions, of one rank or all, oldest first."""
-        return logs.read_logs(self.connection, self.stack, self.state, rank)
+        """Return the log lines of the job's functions, of one rank or all, oldest first.
+
+        Raises
+        ------
+        InvalidArgumentError
+            The job has no such rank.
+        """
+        state = self.state
+        logs.require_rank(rank, state.job)
+        return logs.read_logs(self.connection, self.stack, state, rank)
 
     def follow_logs(
         self, rank: int | None = None, sleep: Callable[[float], None] = time.sleep
     ) -> Iterator[LogLine]:
-        """Yield new log lines of the job's functions until the job has ended."""
+        """Yield new log lines of the job's functions until the job has ended; see `logs`."""
+        logs.require_rank(rank, self.state.job)
         return logs.follow_logs(self.connection, self.stack, lambda: self.state, sleep, rank)

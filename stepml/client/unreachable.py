@@ -10,6 +10,8 @@ from stepml.local_identity import DEFAULT_PORT, is_loopback
 if TYPE_CHECKING:
     from botocore.exceptions import BotoCoreError
 
+LOCAL = "stepml local up, and --local with commands"  # the way to the AWS on this machine
+
 
 def no_tls(error: BotoCoreError, endpoint_url: str | None) -> str:
     """Return the message for an encrypted connection that failed."""
@@ -27,4 +29,4 @@ def nothing_answers(error: BotoCoreError, endpoint_url: str | None) -> str:
         return f"nothing answers at {url}; start it with: stepml local up{option}"
     if endpoint_url is not None:
         return f"nothing answers at {url}"
-    return f"nothing answers at {url}; to use the AWS on this machine, add --local"
+    return f"nothing answers at {url}; to use the AWS on this machine: {LOCAL}"

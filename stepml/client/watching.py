@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from stepml.client.arguments import checked_timeout
 from stepml.client.attempt_failures import epoch_child
 from stepml.client.connection import is_throttled
 from stepml.client.function_waits import FunctionWait
@@ -92,16 +93,15 @@ def sleep_within(timeout_s: float | None, name: str) -> Sleep:
     name : str
         The job's id, for the error.
     """
-    if timeout_s is None:
+    limit_s = checked_timeout(timeout_s)
+    if limit_s is None:
         return time.sleep
-    if not timeout_s >= 0:
-        raise ValueError(f"timeout_s: expected seconds of at least 0, or None, got {timeout_s!r}")
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + limit_s
 
     def sleep(seconds: float) -> None:
         left_s = deadline - time.monotonic()
         if left_s <= 0:
-            raise TimeoutError(f"{name} has not ended after {timeout_s:g} seconds; it goes on")
+            raise TimeoutError(f"{name} has not ended after {limit_s:g} seconds; it goes on")
         time.sleep(min(seconds, left_s))
 
     return sleep

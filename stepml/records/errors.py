@@ -15,6 +15,7 @@
     ├── RunFailedError              the job ended without a model
     ├── RetryRefusedError           the job cannot be retried like this
     ├── ReportUnreadableError       a report is damaged, or of another version
+    ├── InvalidArgumentError        an argument of a call is wrong
     ├── UploadRefusedError          files cannot be uploaded like this
     └── LibraryMissingError         a library of an extra is not installed
 """
@@ -86,6 +87,10 @@ class RunFailedError(StepMLError):
         self.name = name
         self.failure = failure
         super().__init__(f"{name}: {failure}")
+
+
+class InvalidArgumentError(StepMLError, ValueError):
+    """An argument of a call is wrong; the message names it, the allowed values and the value."""
 
 
 class UploadRefusedError(StepMLError, ValueError):

@@ -17,6 +17,8 @@ from stepml.client import (
     Client,
     Execution,
     ExecutionNotFoundError,
+    InvalidArgumentError,
+    RetryRefusedError,
     Run,
     RunFailedError,
     RunNameTakenError,
@@ -115,7 +117,9 @@ def test_waiting_ends_with_the_job_or_the_time(stack: MotoStack, name: str) -> N
         endless.wait(0, on_snapshot=snapshots.append)
     assert len(snapshots) == 1
     for wrong in (-1, float("nan")):
-        with pytest.raises(ValueError, match="timeout_s: expected seconds of at least 0, or None"):
+        with pytest.raises(
+            InvalidArgumentError, match="timeout_s: expected seconds of at least 0, or None"
+        ):
             endless.wait(wrong)
     stack.service("stepfunctions").stop_execution(executionArn=endless.arn)
     assert endless.wait(check=False).status == "ABORTED"
@@ -205,3 +209,47 @@ def test_a_client_says_where_it_works(stack: MotoStack) -> None:
     assert repr(Client(connect(region="eu-west-1"), "mine")) == "Client('mine' at eu-west-1)"
     assert isinstance(client.connection, Connection)
     assert client.stack.bucket == BUCKET
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda it: Client("mine"), r"connection: .* got 'mine'; a stack is given by name"),
+        (lambda it: Client(it.connection, stack=None), "stack: expected text, got None"),
+        (
+            lambda it: Client(endpoint_url="nonsense"),
+            r"endpoint: expected http://.* got 'nonsense'",
+        ),
+        (
+            lambda it: it.runs(status="broken"),
+            "status: expected RUNNING, .* or ABORTED, got 'broken'",
+        ),
+        (lambda it: it.latest(status=7), "status: expected RUNNING, .* got 7"),
+        (lambda it: it.runs(limit=0), "limit: expected an integer of at least 1, got 0"),
+        (lambda it: it.find(None), "name: expected text, got None"),
+        (lambda it: it.run(JOB, name=5), "name: expected text, got 5"),
+        (lambda it: Run.from_arn(5), "arn: expected text, got 5"),
+        (lambda it: it.named("x").wait("5"), "timeout_s: expected seconds of at least 0, or None"),
+    ],
+)
+def test_a_wrong_argument_is_named_before_a_service_is_asked(
+    stack: MotoStack, call: Callable[[Any], object], message: str
+) -> None:
+    client = stack.client()
+    _ = client.stack
+
+    with pytest.raises(InvalidArgumentError, match=message):
+        call(client)
+
+
+def test_a_status_may_have_small_letters(stack: MotoStack, name: str) -> None:
+    client = stack.client("failing")
+    run = client.run(JOB, name)
+    run.wait(check=False)
+
+    assert client.latest(status="failed") == client.runs(status="failed")[0] == run
+    with pytest.raises(InvalidArgumentError, match="rank: expected 0 to 3, got 9"):
+        run.logs(rank=9)
+    with pytest.raises(RetryRefusedError, match=r"epoch: expected 1 to 1, .* got '1'"):
+        wrong: Any = "1"
+        run.retry(epoch=wrong)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from stepml.cli.errors import BadInputError
+from stepml.records.errors import InvalidArgumentError
 
 _HOST = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*\.?")
 _IPV6 = re.compile(r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[0-9A-Za-z._~-]+)?")
 
 
 def checked_endpoint(endpoint_url: str) -> str:
-    """Return ``endpoint_url`` without a slash at its end, or raise `BadInputError`."""
+    """Return ``endpoint_url`` without a slash at its end, or raise `InvalidArgumentError`."""
     reason = _mistake(endpoint_url)
     if reason:
-        raise BadInputError(
+        raise InvalidArgumentError(
             f"endpoint: expected http://… or https://…, got {endpoint_url!r} ({reason})"
         )
     return endpoint_url.rstrip("/")
