@@ -1,6 +1,6 @@
 """Writes the start of training: the plan, the features' scale, the state of epoch 0.
 
-Before the data are partitioned, it checks that the job's network can be built.
+Before the data are partitioned, it tries the job's own code, and builds its network.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from lambdas.epochs import epochs_of
 from lambdas.epochs.reports import evaluate
 from lambdas.epochs.slices import evaluation_of_nothing
 from lambdas.job_store import JobStore, PartitionPlan, TrainingPlan
-from lambdas.job_store.code import ready_code
 from lambdas.job_store.given_objects import OpenBucket
 from lambdas.job_store.moments import load_moments
 from lambdas.job_store.network_checks import (
@@ -29,6 +28,7 @@ from lambdas.job_store.network_checks import (
     most_batch_size,
     require_rows_enough,
 )
+from lambdas.job_store.own_code_checks import check_own_code_of
 from lambdas.job_store.preparation import with_preparation
 from lambdas.job_store.resumption import require_same_network, take_over
 from lambdas.job_store.room import fitted
@@ -90,17 +90,18 @@ def check_model(
     *,
     function_mb: int | None = None,
 ) -> None:
-    """Check the network of a job, and its first parameters, before the data are read.
+    """Check a job's own code, or its network and first parameters, before the data are read.
 
     Errors are those of `initialise`.
     """
     store = JobStore(storage, job_id)
     plan = store.partition_plan.load()
     manifest = store.data_set(plan.digest).find_whole()
-    facts = check_network_of(store, plan, manifest, function_mb or memory_mb())
-    assert isinstance(plan.spec.model, Neural)
-    if not plan.resumed_epochs:  # which give the parameters
-        check_weights(plan.spec.model, facts.layouts, open_bucket)
+    check_own_code_of(store, plan, manifest, MOST_MODEL_BYTES)
+    if isinstance(plan.spec.model, Neural):
+        facts = check_network_of(store, plan, manifest, function_mb or memory_mb())
+        if not plan.resumed_epochs:  # which give the parameters
+            check_weights(plan.spec.model, facts.layouts, open_bucket)
     log("model checked", job_id=job_id, data_are_known=manifest is not None)
 
 
@@ -128,8 +129,8 @@ def initialise(
         All training rows, or all validation rows, have the weight 0.
     InvalidJobError
         ``model.weights`` does not suit the network.
-    InvalidNetworkError, ModelTooLargeError
-        The network does not suit the data, or the functions.
+    InvalidCodeError, ModelTooLargeError
+        The job's own code, or its network, does not suit the data, or the functions.
     DoubtfulResultError
         The job is strict, and there are warnings about its data.
     """
@@ -152,7 +153,7 @@ def _initialised(
 ) -> TrainingPlan:
     partition = store.partition_plan.load()
     manifest = store.data_set(partition.digest).load_manifest()
-    ready_code(store.storage, partition.code)
+    check_own_code_of(store, partition, manifest, most_model_bytes)
     network = NetworkFacts([])
     if partition.spec.model.function_kind:
         # Again, now with the number of outputs and the shape of rows. Where CheckModel knew both,
@@ -204,7 +205,7 @@ def _paced(
     largest = max(abs(manifest.min_label), abs(manifest.max_label))
     spec = with_scaling(draft.spec, lambda: sample().X, largest, scales_table=manifest.scales_table)
     unit = _label_unit(store, partition, spec, lambda: sample().y)
-    if "convex" in spec.model.traits:
+    if spec.model.is_convex:
         spec = with_start(spec, draft.model(), lambda: sample().X, draft.training_rows)
     spec = with_penalty(spec, draft.training_rows, has_levels=manifest.has_levels)
     return _plan_of(partition, with_pace(spec, draft.shard_rows, most_rows), manifest, unit)

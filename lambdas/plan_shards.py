@@ -49,7 +49,7 @@ def plan_shards(
     manifest = data_set.find_whole() or data_set.publish(plan)
     data_set.delete_unused_pieces(manifest)
     with_rows(plan.spec, manifest.n_features, manifest.layout.row_shape)
-    if not plan.spec.model.function_kind:
+    if not (plan.spec.model.function_kind or plan.spec.needs_code):
         plan = fitted(plan, manifest, most_model_bytes)
     check_suits(plan.spec, manifest, most_model_bytes)
     data_set.find_cuts(manifest, split_of(plan.spec, manifest)[1].validation)

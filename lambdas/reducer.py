@@ -14,6 +14,7 @@ from lambdas.epochs.base import EpochEnd
 from lambdas.epochs.reports import build_report, evaluate
 from lambdas.epochs.slices import Slices, end_of_merged, load_slices, publish_merged
 from lambdas.job_store import JobStore
+from lambdas.job_store.code import ready_code
 from lambdas.logs import best_effort, log
 from lambdas.metrics import measure
 from stepml.job.errors import StorageError
@@ -83,7 +84,9 @@ def reduce_epoch(task: ReducerTask, storage: DurableStorage) -> EpochReport:
 
 def _run(task: ReducerTask, store: JobStore) -> EpochRun:
     with timed("load"):
-        return EpochRun(task, store.training_plan.load(), store)
+        plan = store.training_plan.load()
+        ready_code(store.storage, plan.code)
+        return EpochRun(task, plan, store)
 
 
 def _reduced_by_any_copy(run: EpochRun, epochs: Epochs[Any], invocation: Invocation) -> EpochReport:

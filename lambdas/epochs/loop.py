@@ -58,7 +58,7 @@ def loop_state(start: Start, limits: Limits) -> JobState:
         groups_at_once=workforce.groups_at_once,
         chunks=epochs.chunks,
         slices=_slices(spec),
-        checks_model=bool(start.shards) and bool(spec.model.function_kind),
+        checks_model=bool(start.shards) and (bool(spec.model.function_kind) or spec.needs_code),
         progress=start.position,
         epoch_timeout_s=EPOCH_TIMEOUT_S,
         handover_epoch=start.position.next_epoch + limits.epochs_an_execution(tasks_before),

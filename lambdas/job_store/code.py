@@ -7,10 +7,10 @@ from stepml.job import keys
 from stepml.job.errors import (
     CodeNotFoundError,
     DamagedValueError,
+    InvalidCodeError,
     InvalidJobError,
-    InvalidNetworkError,
 )
-from stepml.ml.neural.code import (
+from stepml.ml.own.code import (
     MOST_PACKED_BYTES,
     digest_of,
     directory_of,
@@ -26,7 +26,7 @@ class _Code(GivenObject):
         return CodeNotFoundError(message)
 
     def _unfit(self, message: str) -> InvalidJobError:
-        return InvalidNetworkError(message)
+        return InvalidCodeError(message)
 
 
 def store_code(uri: str | None, storage: DurableStorage, open_bucket: OpenBucket) -> str:
@@ -39,7 +39,7 @@ def store_code(uri: str | None, storage: DurableStorage, open_bucket: OpenBucket
     ------
     CodeNotFoundError
         There is no object at ``uri``, or the functions may not read it.
-    InvalidNetworkError
+    InvalidCodeError
         It is no zip file, or too large, or would write elsewhere.
     """
     if uri is None:

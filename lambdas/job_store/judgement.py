@@ -119,7 +119,7 @@ def _decisions(judged: _Judged, validated: Totals) -> Decisions:
 
 def _better(judged: _Judged) -> Better | None:
     plan, model = judged.plan, judged.model
-    is_convex = "convex" in plan.spec.model.traits  # otherwise no solver is better for sure
+    is_convex = plan.spec.model.is_convex  # otherwise no solver is better for sure
     if not (isinstance(model, LossModel) and is_convex) or settled(plan.spec.algorithm).is_exact:
         return None
     return better_model(

@@ -22,7 +22,7 @@ from stepml.ml.class_names import NUMBERS
 from stepml.ml.data import Manifest
 from stepml.ml.job_shards import split_of
 from stepml.ml.models import NetworkLayout, NeuralNetwork, build_model
-from stepml.ml.neural.code import directory_of
+from stepml.ml.own.code import directory_of
 
 _GUESSED_CLASSES = 10
 
@@ -122,12 +122,13 @@ def most_batch_size(draft: TrainingPlan, network: NetworkFacts, function_mb: int
 
 def require_rows_enough(plan: TrainingPlan) -> None:
     """Raise `InvalidNetworkError` if ranks step with one row, and the user's network needs more."""
-    if not plan.code or 1 not in _rows_of_steps(plan):
+    model = plan.model()
+    if not isinstance(model, NeuralNetwork) or not model.spec.needs_code:
+        return
+    if 1 not in _rows_of_steps(plan):
         return
     from stepml.ml.neural.checks import check_row_alone
 
-    model = plan.model()
-    assert isinstance(model, NeuralNetwork)
     check_row_alone(model.bound, model.spec, directory_of(plan.code))
 
 

@@ -31,7 +31,7 @@ from stepml.ml.dataset_facts import dataset_facts
 from stepml.ml.models import ChannelScale, DataFacts, LabelUnit, Model, NetworkLayout, build_model
 from stepml.ml.models.base import Floats
 from stepml.ml.models.row_weights import scaled_weights
-from stepml.ml.neural.code import directory_of
+from stepml.ml.own.code import directory_of
 
 
 class PartitionPlan(msgspec.Struct, frozen=True):

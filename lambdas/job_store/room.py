@@ -8,6 +8,7 @@ from lambdas.job_store.plans import PartitionPlan
 from stepml.job.spec_base import settled, tag
 from stepml.ml.choices import with_room
 from stepml.ml.data import Manifest
+from stepml.ml.own.code import directory_of
 from stepml.ml.suitability import model_on
 
 _CHOICE = "algorithm.name"
@@ -20,7 +21,8 @@ def fitted(plan: PartitionPlan, manifest: Manifest, most_model_bytes: int) -> Pa
     """
     if _CHOICE not in plan.choices or plan.resumed_epochs:
         return plan
-    model = model_on(plan.spec, manifest)
+    code = directory_of(plan.code) if plan.code else None
+    model = model_on(plan.spec, manifest, code)
     spec = with_room(plan.spec, model.n_parameters, most_model_bytes)
     if spec == plan.spec:
         return plan

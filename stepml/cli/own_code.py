@@ -1,4 +1,4 @@
-"""``--code``: a user's own network, packed and sent with a job."""
+"""``--code``: a user's own code, packed and sent with a job."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ def pack(path: Path) -> PackedCode:
 
 
 def require_entry_point(code: PackedCode, spec: JobSpec) -> None:
-    """Refuse code that does not have the module of the job's network."""
-    if entry_point := getattr(spec.model, "entry_point", None):
-        code.require_module(entry_point)
+    """Refuse code that lacks the module of the job's model or algorithm."""
+    for field in spec.code_fields:
+        group = getattr(spec, field.partition(".")[0])
+        code.require_module(group.entry_point, field)
 
 
 def with_code(job: str, uri: str, file: str) -> str:
@@ -37,9 +38,11 @@ def with_code(job: str, uri: str, file: str) -> str:
     document = json_document(job, file)
     if not isinstance(document, dict):
         return job
-    model = document.get("model")
-    if isinstance(model, dict) and "entry_point" not in model:
-        raise BadInputError("--code: has no effect without model.entry_point in the job")
+    groups = [document.get(name) for name in ("model", "algorithm")]
+    if not any(isinstance(each, dict) and "entry_point" in each for each in groups):
+        raise BadInputError(
+            "--code: has no effect without model.entry_point or algorithm.entry_point in the job"
+        )
     return json.dumps(document | {"code": uri})
 
 

@@ -63,6 +63,8 @@ class AlgorithmSpec(SpecGroup, frozen=True, kw_only=True):
         It computes the minimum, whatever the scale of features.
     usual_epochs : int
         The maximum of epochs, if nothing else decides.
+    may_be_chosen : bool
+        It is chosen for jobs that leave the algorithm open, if it is the best.
     """
 
     needs: ClassVar[Trait] = "gradient"
@@ -71,6 +73,7 @@ class AlgorithmSpec(SpecGroup, frozen=True, kw_only=True):
     server_steps: ClassVar[bool] = False
     is_exact: ClassVar[bool] = False
     usual_epochs: ClassVar[int] = 50
+    may_be_chosen: ClassVar[bool] = True
 
     @classmethod
     def preference(cls, at: Circumstances) -> int:
@@ -79,6 +82,11 @@ class AlgorithmSpec(SpecGroup, frozen=True, kw_only=True):
 
     def check(self, model: ModelSpec) -> None:
         """Raise `InvalidJobError` if fields contradict each other or ``model``."""
+
+    @property
+    def needs_code(self) -> bool:
+        """Whether a class in the job's code computes its steps."""
+        return False
 
     @property
     def idle_fields(self) -> tuple[str, ...]:

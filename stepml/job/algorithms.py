@@ -19,6 +19,7 @@ from stepml.job.algorithm_base import (
     LocalEpochs,
     Start,
 )
+from stepml.job.custom import CustomAlgorithm
 from stepml.job.errors import InvalidJobError
 from stepml.job.model_base import ModelSpec, Trait
 from stepml.job.spec_base import require_choice, tag
@@ -242,10 +243,19 @@ class LeastSquares(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", t
         return ()
 
 
-Algorithm = GradientAveraging | ModelAveraging | Admm | ExpectationMaximisation | LeastSquares
+Algorithm = (
+    GradientAveraging
+    | ModelAveraging
+    | Admm
+    | ExpectationMaximisation
+    | LeastSquares
+    | CustomAlgorithm
+)
 ALGORITHMS: dict[str, type[AlgorithmSpec]] = {tag(each): each for each in get_args(Algorithm)}
 
 
 def algorithms_of(model: ModelSpec | type[ModelSpec]) -> tuple[str, ...]:
     """Return the names of the algorithms that train ``model``."""
+    if isinstance(model, ModelSpec):
+        return tuple(name for name, each in ALGORITHMS.items() if model.has_trait(each.needs))
     return tuple(name for name, each in ALGORITHMS.items() if each.needs in model.traits)

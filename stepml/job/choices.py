@@ -65,7 +65,8 @@ def by_preference(
         n_features,
         concurrency,
     )
-    kinds = [ALGORITHMS[name] for name in algorithms_of(spec.model)]
+    known = [ALGORITHMS[name] for name in algorithms_of(spec.model)]
+    kinds = [each for each in known if each.may_be_chosen]
     # Without one for the pattern, the message about the pattern names an algorithm of the model.
     suited = [each for each in kinds if exchange.pattern in each.patterns] or kinds
     if exchange.server_update != "none":

@@ -37,14 +37,15 @@ def _check_model(spec: JobSpec) -> None:
 
 
 def _check_code(spec: JobSpec) -> None:
-    if spec.model.needs_code and spec.code is None:
+    if spec.needs_code and spec.code is None:
         raise InvalidJobError(
-            "code: model.entry_point is a function in code of your own; expected s3://bucket/key "
-            "of a zip file with it (`stepml run JOB.json --code PATH` makes one), got none"
+            f"code: {spec.code_fields[0]} names code of your own; expected s3://bucket/key of a "
+            "zip file with it (`stepml run JOB.json --code PATH` makes one), got none"
         )
-    if spec.code is not None and not spec.model.needs_code:
+    if spec.code is not None and not spec.needs_code:
         raise InvalidJobError(
-            f"code: has no effect without model.entry_point; remove it; got {spec.code!r}"
+            "code: has no effect without model.entry_point or algorithm.entry_point; remove it; "
+            f"got {spec.code!r}"
         )
 
 

@@ -12,7 +12,8 @@ lists of ``state_machines/`` match it. ``tests/unit/deployment/`` compares the t
     │   │   │                                                                        never retried
     │   │   └── NotEnoughServerMemoryError the parameter server has no room for the job
     │   │                                                                            never retried
-    │   ├── InvalidNetworkError    a network cannot be built, or does not suit  never retried
+    │   ├── InvalidCodeError       own code fails, or does something else       never retried
+    │   │   ├── InvalidNetworkError    a network cannot be built, or does not suit  never retried
     │   │   └── CodeNotFoundError      no zip file at code, or none that may be read
     │   │                                                                            never retried
     │   └── ModelTooLargeError     too large for the functions, or to be shared with async
@@ -105,11 +106,15 @@ class ModelTooLargeError(InvalidJobError):
     """The model is too large for a function's memory, or for ranks to move it in turn."""
 
 
-class InvalidNetworkError(InvalidJobError):
+class InvalidCodeError(InvalidJobError):
+    """Code of the user's own is damaged, fails or does something else; names the line in it."""
+
+
+class InvalidNetworkError(InvalidCodeError):
     """A network cannot be built, or does not suit the rows; names the line in the user's code."""
 
 
-class CodeNotFoundError(InvalidNetworkError):
+class CodeNotFoundError(InvalidCodeError):
     """There is no object at ``code``, or the functions may not read it."""
 
 

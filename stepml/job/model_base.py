@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
+
+from msgspec import Meta
 
 from stepml.job.spec_base import SpecGroup
 
 Trait = Literal["gradient", "convex", "clusters", "squares"]
+Penalty = Annotated[float, Meta(ge=0, le=1e6, description="factor of the penalty; 0: none")]
 
 
 class ModelSpec(SpecGroup, frozen=True, kw_only=True):
@@ -46,6 +49,15 @@ class ModelSpec(SpecGroup, frozen=True, kw_only=True):
     function_kind: ClassVar[str] = ""
     free_fields: ClassVar[tuple[str, ...]] = ()
     is_evaluated_apart: ClassVar[bool] = False
+
+    @property
+    def is_convex(self) -> bool:
+        """Whether the loss is convex."""
+        return "convex" in self.traits
+
+    def has_trait(self, trait: Trait) -> bool:
+        """Return whether the model has a property that algorithms need."""
+        return self.is_convex if trait == "convex" else trait in self.traits
 
     @property
     def is_smooth(self) -> bool:

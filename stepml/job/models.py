@@ -11,26 +11,25 @@ from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 import msgspec
 from msgspec import Meta
 
+from stepml.job.custom import CustomModel
 from stepml.job.errors import InvalidJobError, NotEnoughDataError
-from stepml.job.model_base import ModelSpec, Trait
+from stepml.job.model_base import ModelSpec, Penalty, Trait
 from stepml.job.networks import (
     FREE_FIELDS,
     NETWORKS,
     Augmentation,
-    EntryPoint,
     Network,
     NetworkName,
     require_shape,
     shape_of_rows,
 )
-from stepml.job.places import WeightsUri, absolute
+from stepml.job.places import EntryPoint, WeightsUri, absolute
 from stepml.job.spec_base import listed, tag
 
 _OF_CLASSES = ("accuracy", "precision", "recall", "f1")
 _OF_TWO_CLASSES = ("auc", "average_precision")
 
 HingeLoss = Literal["hinge", "squared_hinge"]
-Penalty = Annotated[float, Meta(ge=0, le=1e6, description="factor of the penalty; 0: none")]
 OpenPenalty = Annotated[
     Penalty | None,
     Meta(
@@ -293,5 +292,7 @@ class Neural(ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="neural
 
 BinarySpec = LogisticRegression | Svm
 MulticlassSpec = SoftmaxRegression | Svm
-Model = LogisticRegression | SoftmaxRegression | Svm | LinearRegression | KMeans | Neural
+Model = (
+    LogisticRegression | SoftmaxRegression | Svm | LinearRegression | KMeans | Neural | CustomModel
+)
 MODELS: dict[str, type[ModelSpec]] = {tag(each): each for each in get_args(Model)}

@@ -14,14 +14,6 @@ from stepml.job.spec_base import SpecGroup, tag
 _CHANNELS = (1, 3, 4)  # usual numbers
 _LEAST_PIXELS = 2  # of a side
 
-EntryPoint = Annotated[
-    str,
-    Meta(
-        pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$",
-        max_length=200,
-        description="package.module:function",
-    ),
-]
 # For fine-tuning: neither a network nor its optimiser's state depends on them.
 FREE_FIELDS = (
     "algorithm.learning_rate",

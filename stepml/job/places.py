@@ -1,4 +1,4 @@
-"""Places of objects in S3: ``s3://bucket/key``, or a path in the stack's own bucket."""
+"""Places in S3 (``s3://bucket/key``, or a path in the stack's own bucket), and in code."""
 
 from __future__ import annotations
 
@@ -24,10 +24,17 @@ def _place(description: str, key: str = ".+") -> Meta:
 
 
 DataUri = Annotated[str, _place("s3://bucket/key of one object, or s3://bucket/prefix/ of many")]
-CodeUri = Annotated[
-    str, _place("s3://bucket/key of a zip file with the function of model.entry_point")
-]
+CodeUri = Annotated[str, _place("s3://bucket/key of a zip file with what entry_point names")]
 WeightsUri = Annotated[str, _place("s3://bucket/key.safetensors", r".+\.safetensors")]
+
+EntryPoint = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$",
+        max_length=200,
+        description="package.module:function",
+    ),
+]
 
 
 def is_absolute(uri: str) -> bool:

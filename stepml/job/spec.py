@@ -142,7 +142,7 @@ class JobSpec(SpecGroup, frozen=True, kw_only=True):
     exchange: Exchange = msgspec.field(default_factory=Exchange)
     stop: Stop = msgspec.field(default_factory=Stop)
     code: Annotated[
-        CodeUri | None, Meta(description="the zip file of your own network; null: none")
+        CodeUri | None, Meta(description="the zip file of your own code; null: none")
     ] = None
     strict: Annotated[
         bool, Meta(description="warnings about the data or the model end the job with an error")
@@ -154,6 +154,21 @@ class JobSpec(SpecGroup, frozen=True, kw_only=True):
             "this one's; a name alone: all finished epochs"
         ),
     ] = None
+
+    @property
+    def needs_code(self) -> bool:
+        """Whether the model or the algorithm is in the job's code."""
+        return bool(self.code_fields)
+
+    @property
+    def code_fields(self) -> tuple[str, ...]:
+        """The fields that name something in the job's code, such as ``model.entry_point``."""
+        groups = {"model": self.model, "algorithm": self.algorithm}
+        return tuple(
+            f"{name}.entry_point"
+            for name, each in groups.items()
+            if each is not None and each.needs_code
+        )
 
     def in_bucket(self, own_bucket: str) -> JobSpec:
         """Return the job with all places in S3 whole; without a bucket, they are in this one."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from stepml.job.algorithms import algorithms_of
 from stepml.job.errors import BadLabelError, ModelTooLargeError
 from stepml.job.spec import JobSpec
@@ -26,16 +28,21 @@ def check_suits(
     _, plan = split_of(spec, manifest)
     require_labels_suit(spec, manifest.layout)
     model = model_on(spec, manifest)
-    if not spec.model.function_kind:  # InitialiseModel builds the others, and counts
+    if not (
+        spec.model.function_kind or spec.needs_code
+    ):  # InitialiseModel builds these, and counts
         require_room(spec, model.n_parameters, most_model_bytes)
     spec.model.check_rows(sum(interval.n_rows for interval in plan.shards))
 
 
-def model_on(spec: JobSpec, manifest: Manifest) -> Model:
-    """Return the job's model; a `BadLabelError` names the label's column."""
-    labels, counts = manifest.labels, manifest.label_counts
+def model_on(spec: JobSpec, manifest: Manifest, code: Path | None = None) -> Model:
+    """Return the job's model; a `BadLabelError` names the label's column.
+
+    ``code`` is the directory of the job's own code, if that is to run.
+    """
+    labels, counts, names = manifest.labels, manifest.label_counts, manifest.names
     try:
-        return build_model(spec.model, manifest.n_features, labels, counts, names=manifest.names)
+        return build_model(spec.model, manifest.n_features, labels, counts, code=code, names=names)
     except BadLabelError as error:
         if str(error).startswith("model."):  # which names the field instead
             raise

@@ -1,4 +1,4 @@
-"""A user's own network, packed for the functions."""
+"""A user's own code, packed for the functions."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from stepml.job.errors import InvalidNetworkError
-from stepml.ml.neural.code import MOST_UNPACKED_BYTES, digest_of, require_archive
+from stepml.job.errors import InvalidCodeError
+from stepml.ml.own.code import MOST_UNPACKED_BYTES, digest_of, require_archive
 from stepml.packaging.archives import zip_archive
 
 # Folders, beside hidden ones and virtual environments; `runs` has the models of earlier jobs.
@@ -30,16 +30,19 @@ class PackedCode:
         """The SHA-256 of the zip file, by which it is stored."""
         return digest_of(self.archive)
 
-    def require_module(self, entry_point: str) -> None:
-        """Raise `InvalidNetworkError` if no file can be the module of ``entry_point``."""
+    def require_module(self, entry_point: str, field: str = "model.entry_point") -> None:
+        """Raise `InvalidCodeError` if no file can be the module of ``entry_point``.
+
+        ``field`` of the job names the entry point.
+        """
         module = entry_point.partition(":")[0]
         place = module.replace(".", "/")
         if any(name.startswith((f"{place}.", f"{place}/")) for name in self.names):
             return
         found = [name for name in self.names if name.endswith(".py")]
         more = f" and {len(found) - 10} more" if len(found) > 10 else ""
-        raise InvalidNetworkError(
-            f"model.entry_point: expected the module {module!r} in the code, as {place}.py; it has "
+        raise InvalidCodeError(
+            f"{field}: expected the module {module!r} in the code, as {place}.py; it has "
             f"{', '.join(found[:10]) or 'no Python file'}{more}"
         )
 
@@ -51,13 +54,13 @@ def packed_code(path: Path) -> PackedCode:
 
     Raises
     ------
-    InvalidNetworkError
+    InvalidCodeError
         There is nothing at ``path``, or it is something else, or too large.
     """
     try:
         archive = _archive(path)
     except OSError as error:
-        raise InvalidNetworkError(f"code: {str(path)!r} cannot be read: {error.strerror}") from None
+        raise InvalidCodeError(f"code: {str(path)!r} cannot be read: {error.strerror}") from None
     require_archive(archive)
     with zipfile.ZipFile(io.BytesIO(archive)) as opened:
         names = tuple(each.filename for each in opened.infolist() if not each.is_dir())
@@ -72,13 +75,13 @@ def _archive(path: Path) -> bytes:
     elif path.suffix == ".zip" or not path.exists():
         return path.read_bytes()
     else:
-        raise InvalidNetworkError(
+        raise InvalidCodeError(
             f"code: expected a directory, a .zip or a .py file, got {str(path)!r}"
         )
     size = sum(each.stat().st_size for each in files.values())
     if size > MOST_UNPACKED_BYTES:  # not to read a folder of data
         largest = max(files, key=lambda name: files[name].stat().st_size)
-        raise InvalidNetworkError(
+        raise InvalidCodeError(
             f"code: expected at most {MOST_UNPACKED_BYTES:,} bytes in {str(path)!r}, got "
             f"{size:,}; the largest file is {largest}"
         )

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from stepml.ml.models import MODELS, KMeans, LinearModel, NeuralClassifier, NeuralNetwork
+from stepml.ml.models import (
+    MODELS,
+    CustomClasses,
+    KMeans,
+    LinearModel,
+    NeuralClassifier,
+    NeuralNetwork,
+)
 from stepml.ml.models.base import WithProbabilities
 from stepml.ml.models.classifiers import BinaryClassifier, MulticlassClassifier
 
-Multiclass = MulticlassClassifier | NeuralClassifier
+Multiclass = MulticlassClassifier | NeuralClassifier | CustomClasses
 Classifier = BinaryClassifier | Multiclass
 
 

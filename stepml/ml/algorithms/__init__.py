@@ -8,6 +8,7 @@ from stepml.job.spec import JobSpec
 from stepml.job.spec_base import settled, tag
 from stepml.ml.algorithms.admm import Admm
 from stepml.ml.algorithms.base import Algorithm
+from stepml.ml.algorithms.custom import CustomAlgorithm
 from stepml.ml.algorithms.expectation_maximisation import ExpectationMaximisation
 from stepml.ml.algorithms.gradient_averaging import AsynchronousGradients, GradientAveraging
 from stepml.ml.algorithms.least_squares import LeastSquares
@@ -23,6 +24,7 @@ __all__ = [
     "AllReduce",
     "AsynchronousGradients",
     "AsynchronousModels",
+    "CustomAlgorithm",
     "ExpectationMaximisation",
     "Extras",
     "GradientAveraging",
@@ -43,6 +45,7 @@ ALGORITHMS: dict[str, type[Algorithm[Any]]] = {
     "admm": Admm,
     "expectation_maximisation": ExpectationMaximisation,
     "least_squares": LeastSquares,
+    "custom": CustomAlgorithm,
 }
 
 

@@ -60,14 +60,13 @@ class Admm(OrchestratedAlgorithm[LossModel]):
 
     spec: Spec
     solver: Literal["lbfgs", "sgd"]  # of a rank's own problem
-    is_smooth: bool = True  # the loss
     block_rows: int = 2**14  # differentiated at once: intermediate arrays stay in the cache
 
     @classmethod
     def from_job(cls, job: JobSpec) -> Self:
         assert isinstance(job.algorithm, Spec)
         spec = job.algorithm.chosen()
-        return cls(spec, spec.solver(job.model), job.model.is_smooth)
+        return cls(spec, spec.solver(job.model))
 
     def initial_state(self, model: LossModel, parameters: Floats, sample: LabelledSample) -> State:
         rho = settled(self.spec.rho)
@@ -85,7 +84,7 @@ class Admm(OrchestratedAlgorithm[LossModel]):
         residual = x - z
         u = (u + residual) * np.float32(_ratio(rank_state, rho))  # the u-update, in today's scale
         squares = [_square(residual), _square(x), _square(u)]
-        at_z = np.zeros(n_sums(model, is_smooth=self.is_smooth))  # until the first call knows them
+        at_z = np.zeros(n_sums(model))  # until the first call knows them
         extras = {"u": u, "anchor": z - u, "z": z, "squares": np.array(squares), "at_z": at_z}
         # The curvature is close to that of the epoch before, which saves evaluations.
         reach = rank_state.get("reach", _number(0.0))
@@ -117,10 +116,10 @@ class Admm(OrchestratedAlgorithm[LossModel]):
         return {"x": progress.parameters, "loss": progress.loss, **carried}
 
     def contribution_shape(self, model: LossModel) -> tuple[int, int]:
-        return model.n_parameters, _AT_Z.start + n_sums(model, is_smooth=self.is_smooth)
+        return model.n_parameters, _AT_Z.start + n_sums(model)
 
     def knows(self, model: LossModel, found: Extras) -> bool:
-        n_at_z = n_sums(model, is_smooth=self.is_smooth)
+        n_at_z = n_sums(model)
         return "at_z" in found and found["at_z"].size == n_at_z
 
     def contribution(self, rank_state: Extras, rank_epoch: RankEpoch) -> tuple[Array, Sums]:
@@ -154,9 +153,9 @@ class Admm(OrchestratedAlgorithm[LossModel]):
         return Outcome(
             State(z, extras),
             float(trailer[0] / trailer[1]),
-            self._converged(residuals, course.relative(ahead)),
+            self._converged(model, residuals, course.relative(ahead)),
             residuals,
-            lacks=rest_in_words(fall, is_smooth=self.is_smooth),
+            lacks=rest_in_words(fall, is_smooth=model.has_curvature),
         )
 
     def _next_rho(
@@ -168,7 +167,9 @@ class Admm(OrchestratedAlgorithm[LossModel]):
             return rho_behind_start(rho, model, rank_rows)
         return next_rho(rule, rho, residuals)
 
-    def _converged(self, residuals: Residuals | None, ahead: float | None) -> str | None:
+    def _converged(
+        self, model: LossModel, residuals: Residuals | None, ahead: float | None
+    ) -> str | None:
         """Return the reason if the algorithm has converged.
 
         ``ahead`` is the fall of the objective along the last way of the consensus, relative to it.
@@ -179,11 +180,11 @@ class Admm(OrchestratedAlgorithm[LossModel]):
             return "both residuals are within their tolerances"
         fall = max(residuals.fall, math.inf if ahead is None else ahead)
         tolerance = settled(self.spec.objective_tolerance)
-        if tolerance and not self.is_smooth:  # changes are noise of the steps, too
+        if tolerance and not model.has_curvature:  # changes are noise of the steps, too
             tolerance = max(tolerance, residuals.fall_tolerance)
         if fall > tolerance:
             return None
-        return rest_in_words(fall, is_smooth=self.is_smooth)
+        return rest_in_words(fall, is_smooth=model.has_curvature)
 
     def _course(
         self, model: LossModel, state: State, trailer: Sums, rank_epoch: RankEpoch
@@ -219,7 +220,7 @@ class Admm(OrchestratedAlgorithm[LossModel]):
         count = math.sqrt(rank_epoch.world_size * z.size)
         absolute, relative = self.spec.absolute_tolerance, self.spec.relative_tolerance
         size, dual_size = max(x, math.sqrt(rank_epoch.world_size * _square(z))), rho * u
-        unit = _OF_OBJECTIVE if self.is_smooth else _OF_CHANGE
+        unit = _OF_OBJECTIVE if model.has_curvature else _OF_CHANGE
         return Residuals(
             primal=primal,
             primal_size=size,

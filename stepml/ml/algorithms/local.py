@@ -49,7 +49,7 @@ class LocalDescent:
         return self.passes * self._batches_a_pass(n_samples)
 
     def _batches_a_pass(self, n_samples: int) -> int:
-        return -(-n_samples // min(self.batch_size, n_samples))
+        return batches_a_pass(n_samples, self.batch_size)
 
     def loss_gradient(self, model: LossModel, rank_epoch: RankEpoch) -> Gradient:
         """Return the gradient of a model's loss, for `run`."""
@@ -77,7 +77,8 @@ class LocalDescent:
         step = np.empty_like(path.w)
         loss_sum, rows_seen, done = progress.loss_sum, progress.rows_seen, progress.batches_done
         total, finished = self.n_batches(len(y)), True
-        for number, rows in enumerate(self._batches(len(y), rank_epoch)):
+        batches = shuffled_batches(len(y), self.batch_size, self.passes, rank_epoch)
+        for number, rows in enumerate(batches):
             if number < progress.batches_done:
                 continue
             if number == until or (number > progress.batches_done and must_pause()):
@@ -92,9 +93,18 @@ class LocalDescent:
             rows_seen += len(batch)
         return RankProgress(path.w, done, loss_sum, rows_seen, finished, path.extras)
 
-    def _batches(self, n_samples: int, rank_epoch: RankEpoch) -> Iterator[slice]:
-        n_batches = self._batches_a_pass(n_samples)
-        bounds = (np.arange(n_batches + 1) * n_samples // n_batches).tolist()
-        for number in range(self.passes):
-            for each in rank_epoch.generator(rank_epoch.rank, number).permutation(n_batches):
-                yield slice(bounds[each], bounds[each + 1])
+
+def batches_a_pass(n_samples: int, batch_size: int) -> int:
+    """Return the number of batches of one pass over ``n_samples`` rows."""
+    return -(-n_samples // min(batch_size, n_samples))
+
+
+def shuffled_batches(
+    n_samples: int, batch_size: int, passes: int, rank_epoch: RankEpoch
+) -> Iterator[slice]:
+    """Yield the rows of each batch of a rank's epoch: see `LocalDescent`."""
+    n_batches = batches_a_pass(n_samples, batch_size)
+    bounds = (np.arange(n_batches + 1) * n_samples // n_batches).tolist()
+    for number in range(passes):
+        for each in rank_epoch.generator(rank_epoch.rank, number).permutation(n_batches):
+            yield slice(bounds[each], bounds[each + 1])

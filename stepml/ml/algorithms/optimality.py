@@ -18,9 +18,9 @@ BUCKETS = 512
 _LEAST_BEND = 0.01  # of the curvature with rho: less may be a rounding error
 
 
-def n_sums(model: LossModel, *, is_smooth: bool) -> int:
+def n_sums(model: LossModel) -> int:
     """Return the length of a rank's `rank_sums`."""
-    return 1 + 2 * min(BUCKETS, model.n_parameters) if is_smooth else 1
+    return 1 + 2 * min(BUCKETS, model.n_parameters) if model.has_curvature else 1
 
 
 def rank_sums(

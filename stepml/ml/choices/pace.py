@@ -35,7 +35,7 @@ def with_pace(spec: JobSpec, shard_rows: Sequence[int], most_rows: int | None = 
         The largest batch of a rank whose activations fit into a function.
     """
     algorithm = settled(spec.algorithm).chosen()
-    if "convex" not in spec.model.traits and isinstance(algorithm, Descent):
+    if not spec.model.is_convex and isinstance(algorithm, Descent):
         return with_network_pace(spec, algorithm, shard_rows, most_rows)
     descent = algorithm.rehearsed(spec.model)
     if descent is not None:

@@ -46,7 +46,7 @@ def with_start(
         return spec
     suits = (
         algorithm.may_start_ahead
-        and "convex" in spec.model.traits
+        and spec.model.is_convex
         and isinstance(model, LossModel)
         and _says_enough(spec, model, sample(), training_rows)
     )

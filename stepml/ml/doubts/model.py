@@ -214,7 +214,7 @@ def _if_falling(spec: JobSpec, training: Training) -> JobWarning | None:
         return None
     every = 1
     if spec.model.needs_labels:
-        if not (training.is_long and training.is_steady and "convex" in spec.model.traits):
+        if not (training.is_long and training.is_steady and spec.model.is_convex):
             return None
         every = len(training.losses) // _LONG_STEPS
     course = training.losses[::-every][::-1]

@@ -11,6 +11,7 @@ from stepml.job.model_base import ModelSpec
 from stepml.job.spec_base import tag
 from stepml.ml.class_names import NUMBERS, ClassNames
 from stepml.ml.models.base import DataFacts, Evaluation, LabelUnit, LossModel, Model
+from stepml.ml.models.custom import CustomClasses, CustomNumbers
 from stepml.ml.models.kmeans import KMeans
 from stepml.ml.models.linear import LinearModel
 from stepml.ml.models.linear_regression import LinearRegression
@@ -28,6 +29,8 @@ __all__ = [
     "MODELS",
     "BinarySvm",
     "ChannelScale",
+    "CustomClasses",
+    "CustomNumbers",
     "DataFacts",
     "Evaluation",
     "KMeans",
@@ -56,6 +59,7 @@ MODELS: dict[str, type[Model]] = {
     "linear_regression": LinearRegression,
     "kmeans": KMeans,
     "neural": NeuralClassifier,
+    "custom": CustomNumbers,
 }
 
 
@@ -87,7 +91,7 @@ def build_model(
     channels : ChannelScale, optional
         The normalisation of images.
     code : Path, optional
-        The directory of the user's own network.
+        The directory of the user's own code.
     names : ClassNames, optional
         The names of labels that are codes.
 
@@ -106,7 +110,9 @@ def build_model(
         code=code,
         names=names,
     )
-    return _model_named(tag(spec)).from_spec(spec, facts)
+    model = _model_named(tag(spec)).from_spec(spec, facts)
+    model.code = code
+    return model
 
 
 def restore_model(card: Mapping[str, Any]) -> Model:

@@ -100,6 +100,7 @@ class Model(ABC):
     """A model with all its parameters in one float32 vector ``w`` of shape (n_parameters,)."""
 
     n_features: int
+    code: Path | None = None  # the directory of the job's own code, if there is any
 
     @classmethod
     @abstractmethod
@@ -285,10 +286,15 @@ class LossModel(Model):
         """
         return self.gradient(w, X, y, out=out)
 
+    @property
+    def has_curvature(self) -> bool:
+        """Whether `curvature` is known."""
+        return False
+
     def curvature(self, X: Matrix, y: Array) -> Floats64 | None:
         """Return a bound of the diagonal of the mean loss' Hessian, of shape (n_parameters,).
 
-        It holds for all parameters. None: the loss is not smooth.
+        It holds for all parameters. None: the loss is not smooth, or no bound is known.
         """
         return None
 

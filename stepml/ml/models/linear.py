@@ -42,7 +42,7 @@ class LinearModel(LossModel):
     ----------
     most_curvature : float or None
         Bound of the second derivative of a row's loss by a decision value. None: the loss is not
-        smooth.
+        smooth, or no bound is known.
     """
 
     most_curvature: float | None = None
@@ -80,6 +80,10 @@ class LinearModel(LossModel):
                 loss = self._sum(w, X, y, out)
                 out *= np.float32(1 / len(y))  # cheaper than dividing all rows
         return loss / len(y)
+
+    @property
+    def has_curvature(self) -> bool:
+        return self.most_curvature is not None
 
     def curvature(self, X: Matrix, y: Array) -> Floats64 | None:
         if self.most_curvature is None:

@@ -24,7 +24,7 @@ from stepml.ml.neural.layout import COUNTER, NetworkLayout
 from stepml.ml.neural.losses import described
 from stepml.ml.neural.own import blamed, own_function
 from stepml.ml.neural.settings import let_draw, seeded
-from stepml.ml.neural.time_limit import time_limit
+from stepml.ml.own.time_limit import time_limit
 
 _MOST_S = 120.0  # of the user's code; the checks of StepML's networks take a few
 _DRAWN = frozenset({"bernoulli_", "normal_", "uniform_"})  # functions of tensors

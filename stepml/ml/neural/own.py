@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,15 +12,14 @@ import torch
 from torch import nn
 
 from stepml.job.errors import InvalidNetworkError
-from stepml.ml.neural.code import imported_function
 from stepml.ml.neural.losses import Loss, described
 from stepml.ml.neural.settings import seeded
+from stepml.ml.own.blame import blamed as blamed_code
+from stepml.ml.own.code import imported_function
 
 Transform = Callable[[torch.Tensor], torch.Tensor]
 """Returns rows of a batch, changed at random: (n_samples, …) as the module takes them."""
 
-_MOST_CHARACTERS = 500  # of a message of the user's code
-_NO_MEMORY = "can't allocate memory"  # of torch's allocator
 _RETURNED = "a torch.nn.Module, (module, loss) or (module, loss, transform)"
 
 
@@ -86,52 +84,9 @@ def own_function(code: Path, entry_point: str) -> Callable[..., Any]:
         return imported_function(code, entry_point)
 
 
-@contextmanager
-def blamed(code: Path, what: str) -> Iterator[None]:
-    """Turn an error of the user's code into an `InvalidNetworkError` with the line there.
-
-    A lack of memory is none: another function may have more.
-    """
-    try:
-        yield
-    except (InvalidNetworkError, MemoryError, KeyboardInterrupt):
-        raise
-    except BaseException as error:  # otherwise an exception of the user's own would end a function
-        text = _text_of(error, code)
-        if isinstance(error, RuntimeError) and _NO_MEMORY in text:
-            raise
-        message = f"{type(error).__name__}: {text}".removesuffix(": ")
-        raise InvalidNetworkError(
-            f"model.entry_point: {what}: {_line_of(error, code)}{message}{_hint(error)}"
-        ) from error
-
-
-def _text_of(error: BaseException, code: Path) -> str:
-    """Return the message of an error on one line, without what cannot be shown."""
-    try:
-        text = str(error).replace(f"{code}/", "")
-    except Exception:  # of the user's own class
-        return ""
-    line = " ".join(text.split())[:_MOST_CHARACTERS]
-    return "".join(each if each.isprintable() else "?" for each in line)
-
-
-def _hint(error: BaseException) -> str:
-    is_absent = isinstance(error, ModuleNotFoundError)
-    return "; functions have torch, NumPy and the code's own modules" if is_absent else ""
-
-
-def _line_of(error: BaseException, code: Path) -> str:
-    """Return the innermost line in the user's code, as "file:line: "; empty if there is none."""
-    if isinstance(error, SyntaxError) and error.filename:
-        places = [(error.filename, error.lineno)]
-    else:
-        frames = traceback.extract_tb(error.__traceback__)
-        places = [(frame.filename, frame.lineno) for frame in reversed(frames)]
-    for file, line in places:
-        if Path(file).is_relative_to(code):
-            return f"{Path(file).relative_to(code)}:{line}: "
-    return ""
+def blamed(code: Path, what: str) -> AbstractContextManager[None]:
+    """Return a context in which an error of the user's code is named with its line."""
+    return blamed_code(code, what, error=InvalidNetworkError, libraries="torch, NumPy")
 
 
 def _has(function: Callable[..., Any], name: str) -> bool:

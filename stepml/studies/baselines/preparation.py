@@ -79,7 +79,7 @@ def prepare(asked: JobSpec, rows: Rows) -> Prepared:
 
 def _paced(spec: JobSpec, rows: Rows, unit: LabelUnit, sample: Shard) -> JobSpec:
     n_rows = sum(rows.shard_rows)
-    if "convex" in spec.model.traits:
+    if spec.model.is_convex:
         model = _model(spec, _facts(rows.manifest, unit), None)
         spec = with_start(spec, model, lambda: sample.X, n_rows)
     return with_pace(with_penalty(spec, n_rows), rows.shard_rows)

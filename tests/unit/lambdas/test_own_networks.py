@@ -19,11 +19,12 @@ from stepml.job.errors import (
     CodeNotFoundError,
     DamagedValueError,
     InvalidJobError,
+    InvalidCodeError,
     InvalidNetworkError,
     KeyNotFoundError,
     ModelTooLargeError,
 )
-from stepml.ml.neural.code import digest_of, directory_of
+from stepml.ml.own.code import digest_of, directory_of
 from tests.support.jobs import Job
 from tests.support.own_code import archive, write_code
 from tests.support.torch import torch  # noqa: F401 (skips where it is absent)
@@ -204,9 +205,9 @@ def test_labels_are_compared_with_the_network_once_they_are_known() -> None:
     job.partitioned()  # the number of classes was unknown
     job.assemble()
     expected = r"expected a float32 tensor of shape \(1, 2\), got float32 of shape \(1, 5\)"
-    with pytest.raises(InvalidNetworkError, match=expected):
+    with pytest.raises(InvalidCodeError, match=expected):
         job.initialise()
-    with pytest.raises(InvalidNetworkError, match=expected):
+    with pytest.raises(InvalidCodeError, match=expected):
         check_model("job", job.storage)  # of another job on the same data
 
 
@@ -220,7 +221,7 @@ def test_rows_of_an_unknown_shape_only_need_the_function() -> None:
     other = own_job(data=job.spec["data"], model=job.spec["model"])
     other.data.save("rows.svm", b"1 1:2 2:3\n0 1:1 4:2\n" * 30)
     other.prepare()
-    with pytest.raises(InvalidNetworkError, match="has no function 'lost'; it has network"):
+    with pytest.raises(InvalidCodeError, match="has no 'lost'; it has network"):
         check_model("job", other.storage)
 
 

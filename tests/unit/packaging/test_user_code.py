@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stepml.job.errors import InvalidNetworkError
+from stepml.job.errors import InvalidCodeError
 from stepml.packaging.user_code import packed_code
 
 
@@ -70,7 +70,7 @@ def test_a_link_to_a_file_is_packed_as_the_file_and_one_to_a_folder_is_not(tmp_p
 )
 def test_other_things_are_refused_by_name(name: str, expected: str, tmp_path: Path) -> None:
     written(tmp_path, "text.txt", "text.zip")
-    with pytest.raises(InvalidNetworkError, match=expected):
+    with pytest.raises(InvalidCodeError, match=expected):
         packed_code(tmp_path / name)
 
 
@@ -78,7 +78,7 @@ def test_a_folder_of_data_is_refused_before_it_is_read(tmp_path: Path) -> None:
     code = written(tmp_path, "net.py")
     with (code / "rows.bin").open("wb") as file:
         file.truncate(2**40)  # a file with a hole, which takes no room
-    with pytest.raises(InvalidNetworkError, match=r"the largest file is rows\.bin$"):
+    with pytest.raises(InvalidCodeError, match=r"the largest file is rows\.bin$"):
         packed_code(code)
 
 
@@ -88,7 +88,7 @@ def test_the_module_of_the_entry_point_is_looked_for_before_anything_is_sent(
     packed = packed_code(written(tmp_path, "net.py", "nets/__init__.py", "nets/conv/deep.py"))
     for entry_point in ("net:f", "nets:f", "nets.conv.deep:f"):
         packed.require_module(entry_point)
-    with pytest.raises(InvalidNetworkError, match=r"'nets.conv.flat' in the code, as nets/conv/f"):
+    with pytest.raises(InvalidCodeError, match=r"'nets.conv.flat' in the code, as nets/conv/f"):
         packed.require_module("nets.conv.flat:f")
-    with pytest.raises(InvalidNetworkError, match=r"it has net\.py, nets/__init__\.py, nets/conv"):
+    with pytest.raises(InvalidCodeError, match=r"it has net\.py, nets/__init__\.py, nets/conv"):
         packed.require_module("ne:f")

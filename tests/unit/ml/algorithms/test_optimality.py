@@ -32,7 +32,7 @@ def orthogonal(n_features: int, seed: int = 0) -> Floats:
 
 
 def sums_at(model: LossModel, w: Floats, X: Matrix, y: Floats, ranks: int = 3) -> Floats:
-    total = np.zeros(n_sums(model, is_smooth=True))
+    total = np.zeros(n_sums(model))
     for rank in range(ranks):
         part = slice(rank * len(y) // ranks, (rank + 1) * len(y) // ranks)
         targets = model.targets(y[part])
@@ -175,4 +175,4 @@ def test_a_hinge_loss_has_no_curvature() -> None:
     model = model_for(models.Svm(), X, y)
     assert isinstance(model, LossModel)
     assert model.curvature(X, model.targets(y)) is None
-    assert n_sums(model, is_smooth=False) == 1
+    assert n_sums(model) == 1

@@ -12,7 +12,7 @@ from stepml.job.errors import InvalidNetworkError
 from stepml.job.models import Neural
 from stepml.ml.models import build_model
 from stepml.ml.models.base import Draws, LabelUnit
-from stepml.ml.neural.code import unpack
+from stepml.ml.own.code import unpack
 from tests.support.own_code import archive
 from tests.support.torch import torch  # before the modules that need it
 

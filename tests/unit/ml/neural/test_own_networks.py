@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 from stepml.job import networks
-from stepml.job.errors import InvalidNetworkError, ModelTooLargeError
+from stepml.job.errors import InvalidCodeError, InvalidNetworkError, ModelTooLargeError
 from stepml.job.models import Neural
 from stepml.ml.models import NeuralClassifier, build_model
-from stepml.ml.neural.code import MOST_PACKED_BYTES, digest_of, directory_of, unpack
+from stepml.ml.own.code import MOST_PACKED_BYTES, digest_of, directory_of, unpack
 from tests.support.own_code import archive
 from tests.support.torch import torch  # before the modules that need it
 
@@ -353,7 +353,7 @@ def test_a_module_that_is_not_in_the_code_is_named(entry_point: str, expected: s
     code = unpack(
         archive({"own/__init__.py": "", "own/inner.py": "", "json.py": "", "torch/own.py": ""})
     )
-    with pytest.raises(InvalidNetworkError, match=r"^model\.entry_point: ") as caught:
+    with pytest.raises(InvalidCodeError, match=r"^model\.entry_point: ") as caught:
         check_network(spec(entry_point), (6,), 3, code)
     assert expected in str(caught.value).replace("it has json, own", "it has own")
 
@@ -405,7 +405,7 @@ def test_files_outside_of_the_code_are_refused(name: Any, tmp_path: Path) -> Non
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as opened:
         opened.writestr(name, "/etc/passwd")
-    with pytest.raises(InvalidNetworkError, match=r"^code: expected files with relative paths"):
+    with pytest.raises(InvalidCodeError, match=r"^code: expected files with relative paths"):
         unpack(buffer.getvalue())
     assert not [each for each in tmp_path.rglob("*") if each.is_file() or each.is_symlink()]
 
@@ -414,18 +414,18 @@ def test_damaged_and_large_code_is_refused() -> None:
     packed = archive({"own.py": LINEAR})
     assert len(packed) < 1000
     for damaged in (b"", b"text", packed[:-5]):
-        with pytest.raises(InvalidNetworkError, match=r"^code: expected a zip file: "):
+        with pytest.raises(InvalidCodeError, match=r"^code: expected a zip file: "):
             unpack(damaged)
     for place in range(len(packed)):
         damaged = packed[:place] + bytes([packed[place] ^ 0xFF]) + packed[place + 1 :]
-        with suppress(InvalidNetworkError):  # some bytes, such as those of times, do not matter
+        with suppress(InvalidCodeError):  # some bytes, such as those of times, do not matter
             unpack(damaged)
-    with pytest.raises(InvalidNetworkError, match=r"^code: expected a zip file of at most"):
+    with pytest.raises(InvalidCodeError, match=r"^code: expected a zip file of at most"):
         unpack(bytes(MOST_PACKED_BYTES + 1))
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as opened:
         for number in range(11):
             opened.writestr(f"{number}", bytes(10 * 2**20))
-    with pytest.raises(InvalidNetworkError, match=r"bytes in the zip file, got 115,343,360"):
+    with pytest.raises(InvalidCodeError, match=r"bytes in the zip file, got 115,343,360"):
         unpack(buffer.getvalue())
     unpack(packed)

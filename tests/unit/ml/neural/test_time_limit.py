@@ -8,14 +8,14 @@ from contextlib import suppress
 
 import pytest
 
-from stepml.job.errors import InvalidNetworkError
-from stepml.ml.neural.time_limit import time_limit
+from stepml.job.errors import InvalidCodeError
+from stepml.ml.own.time_limit import time_limit
 
 
 def test_code_whose_time_is_over_is_ended_and_what_was_set_before_holds_again() -> None:
     handler = signal.getsignal(signal.SIGALRM)
     delay_s, _ = signal.getitimer(signal.ITIMER_REAL)  # that of pytest-timeout
-    ended = pytest.raises(InvalidNetworkError, match=r"^the code: took more than 3600 s$")
+    ended = pytest.raises(InvalidCodeError, match=r"^the code: took more than 3600 s$")
     with ended, time_limit(3600, "the code"), suppress(Exception):  # as the code may
         signal.raise_signal(signal.SIGALRM)
     assert signal.getsignal(signal.SIGALRM) is handler

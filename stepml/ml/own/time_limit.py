@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from stepml.job.errors import InvalidNetworkError
+from stepml.job.errors import InvalidCodeError
 
 _AGAIN_S = 10.0  # if the code has caught the error
 
@@ -32,7 +32,7 @@ def time_limit(seconds: float, what: str) -> Iterator[None]:
 
     Raises
     ------
-    InvalidNetworkError
+    InvalidCodeError
         The time is over.
     """
     if threading.current_thread() is not threading.main_thread():
@@ -48,7 +48,7 @@ def time_limit(seconds: float, what: str) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN_S)
         yield
     except TimeLimitError as error:  # outside of the code, such as between two calls of it
-        raise InvalidNetworkError(f"{what}: {error}") from error
+        raise InvalidCodeError(f"{what}: {error}") from error
     finally:
         signal.setitimer(signal.ITIMER_REAL, *timer)
         signal.signal(signal.SIGALRM, handler)

@@ -1,7 +1,7 @@
 """Code of the user's own: zip files, unpacked once on a machine, and functions in them.
 
-It does without torch. Only functions of kind torch, and programs that load a model with its code,
-import anything of it.
+Only functions of jobs with such code, and programs that load a model with its code, import anything
+of it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from threading import RLock
 from types import ModuleType
 from typing import Any
 
-from stepml.job.errors import InvalidNetworkError
+from stepml.job.errors import InvalidCodeError
 
 MOST_PACKED_BYTES = 50 * 2**20
 MOST_UNPACKED_BYTES = 100 * 2**20  # a function has 512 MB for files
@@ -51,7 +51,7 @@ def directory_of(digest: str) -> Path:
 
 
 def require_archive(archive: bytes) -> None:
-    """Raise `InvalidNetworkError` if a zip file cannot be unpacked safely; nothing is written."""
+    """Raise `InvalidCodeError` if a zip file cannot be unpacked safely; nothing is written."""
     with _opened(archive):
         pass
 
@@ -61,7 +61,7 @@ def unpack(archive: bytes) -> Path:
 
     Raises
     ------
-    InvalidNetworkError
+    InvalidCodeError
         It is damaged, too large, or has members that would lie elsewhere.
     """
     directory = directory_of(digest_of(archive))
@@ -74,7 +74,7 @@ def unpack(archive: bytes) -> Path:
             opened.extractall(aside)  # the members are checked
             _appear(aside, directory)
         except _DAMAGES as exc:
-            raise InvalidNetworkError(f"code: the zip file is damaged: {exc}") from exc
+            raise InvalidCodeError(f"code: the zip file is damaged: {exc}") from exc
         finally:
             shutil.rmtree(aside, ignore_errors=True)
     return directory
@@ -97,15 +97,18 @@ def is_unpacked(directory: Path) -> bool:
     return True
 
 
-def imported_function(directory: Path, entry_point: str) -> Callable[..., Any]:
-    """Return the function ``package.module:function`` in ``directory``.
+def imported_function(
+    directory: Path, entry_point: str, field: str = "model.entry_point"
+) -> Callable[..., Any]:
+    """Return the function or class ``package.module:name`` in ``directory``.
 
     Modules of other code, which an earlier job of this process used, are forgotten: each code has
-    names of its own. Modules of StepML, Python and its libraries come first.
+    names of its own. Modules of StepML, Python and its libraries come first. ``field`` of the job
+    names the entry point.
 
     Raises
     ------
-    InvalidNetworkError
+    InvalidCodeError
         There is no such module or function in the directory.
     Exception
         Of the module itself.
@@ -113,37 +116,36 @@ def imported_function(directory: Path, entry_point: str) -> Callable[..., Any]:
     name, _, function = entry_point.partition(":")
     with _IMPORTING:
         _activate(directory)
-        module = _imported(name, directory)
+        module = _imported(name, directory, field)
     found = getattr(module, function, None)
     if not callable(found):
-        raise InvalidNetworkError(
-            f"model.entry_point: module {name!r} has no function {function!r}; it has "
+        raise InvalidCodeError(
+            f"{field}: module {name!r} has no {function!r}; it has "
             f"{', '.join(_functions(module)) or 'none'}"
         )
     checked: Callable[..., Any] = found
     return checked
 
 
-def _imported(name: str, directory: Path) -> ModuleType:
+def _imported(name: str, directory: Path, field: str) -> ModuleType:
     try:
         module = importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
-        _require_own(sys.modules.get(name.partition(".")[0]), directory)
-        raise InvalidNetworkError(
-            f"model.entry_point: no module {name!r} in the code; it has "
+        _require_own(sys.modules.get(name.partition(".")[0]), directory, field)
+        raise InvalidCodeError(
+            f"{field}: no module {name!r} in the code; it has "
             f"{', '.join(_modules(directory)) or 'no Python file'}"
         ) from error
-    _require_own(module, directory)
+    _require_own(module, directory, field)
     return module
 
 
-def _require_own(module: ModuleType | None, directory: Path) -> None:
+def _require_own(module: ModuleType | None, directory: Path, field: str) -> None:
     if module is not None and not _is_of(module, directory):
-        raise InvalidNetworkError(
-            f"model.entry_point: {module.__name__!r} is a module of Python, StepML or a library; "
-            "rename yours"
+        raise InvalidCodeError(
+            f"{field}: {module.__name__!r} is a module of Python, StepML or a library; rename yours"
         )
 
 
@@ -182,22 +184,22 @@ def _functions(module: ModuleType) -> Iterator[str]:
 
 def _opened(archive: bytes) -> zipfile.ZipFile:
     if len(archive) > MOST_PACKED_BYTES:
-        raise InvalidNetworkError(
+        raise InvalidCodeError(
             f"code: expected a zip file of at most {MOST_PACKED_BYTES:,} bytes, got "
             f"{len(archive):,}"
         )
     try:
         opened = zipfile.ZipFile(io.BytesIO(archive))
     except _DAMAGES as error:
-        raise InvalidNetworkError(f"code: expected a zip file: {error}") from error
+        raise InvalidCodeError(f"code: expected a zip file: {error}") from error
     members = opened.infolist()
     if refused := next(filter(_is_refused, members), None):
-        raise InvalidNetworkError(
+        raise InvalidCodeError(
             "code: expected files with relative paths, stored or deflated, in the zip file, got "
             f"{refused.filename!r}"
         )
     if (size := sum(each.file_size for each in members)) > MOST_UNPACKED_BYTES:
-        raise InvalidNetworkError(
+        raise InvalidCodeError(
             f"code: expected at most {MOST_UNPACKED_BYTES:,} bytes in the zip file, got {size:,}"
         )
     return opened
