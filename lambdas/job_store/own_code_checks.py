@@ -5,22 +5,33 @@ Networks have checks of their own, which need torch.
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
 from lambdas.job_store.code import ready_code
 from lambdas.job_store.plans import PartitionPlan
 from lambdas.job_store.store import JobStore
-from stepml.job.custom import CustomModel
+from stepml.job.custom import CustomAlgorithm, CustomModel
+from stepml.job.models import MODELS, Model
+from stepml.job.spec import JobSpec
 from stepml.ml.data import Manifest
+from stepml.ml.models import build_model
+from stepml.ml.models.base import LossModel
 from stepml.ml.own.code import directory_of
+from stepml.ml.own_algorithm_checks import check_own_algorithm
 from stepml.ml.own_model_checks import check_own_model
 from stepml.ml.suitability import require_room
 
 _GUESSED_FEATURES, _GUESSED_CLASSES = 5, 3
+_ROWS = 32
 
 
 def check_own_code_of(
     store: JobStore, plan: PartitionPlan, manifest: Manifest | None, most_model_bytes: int
 ) -> None:
-    """Try the job's own model on random rows.
+    """Try the job's own model and algorithm on random rows.
 
     Parameters
     ----------
@@ -40,11 +51,32 @@ def check_own_code_of(
         There is no room for so many parameters.
     """
     ready_code(store.storage, plan.code)
-    spec = plan.spec
+    spec, code = plan.spec, directory_of(plan.code)
+    n_features, labels = _shape_of(plan, manifest)
     if isinstance(spec.model, CustomModel):
-        n_features, labels = _shape_of(plan, manifest)
-        n_parameters = check_own_model(spec.model, n_features, labels, directory_of(plan.code))
+        n_parameters = check_own_model(spec.model, n_features, labels, code)
         require_room(spec, n_parameters, most_model_bytes)
+    if isinstance(spec.algorithm, CustomAlgorithm):
+        _check_algorithm(spec.algorithm, _model_for(spec, n_features, labels, code))
+
+
+def _check_algorithm(spec: CustomAlgorithm, model: LossModel) -> None:
+    rng = np.random.Generator(np.random.PCG64(0))
+    X = rng.normal(size=(_ROWS, model.n_features)).astype(np.float32)
+    y = np.resize(np.arange(_GUESSED_CLASSES), _ROWS).astype(np.float32)
+    if hasattr(model, "classes"):
+        y = np.resize(np.array(model.classes, np.float32), _ROWS)
+    check_own_algorithm(spec, model, (X, model.targets(y)))
+
+
+def _model_for(spec: JobSpec, n_features: int, labels: list[float], code: Path) -> LossModel:
+    """Return the job's own model, or one in the place of those whose labels must be known."""
+    chosen = spec.model
+    if not isinstance(chosen, CustomModel):
+        chosen = cast(Model, next(each() for each in MODELS.values() if "squares" in each.traits))
+    model = build_model(chosen, n_features, labels, code=code)
+    assert isinstance(model, LossModel)
+    return model
 
 
 def _shape_of(plan: PartitionPlan, manifest: Manifest | None) -> tuple[int, list[float]]:

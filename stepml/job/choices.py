@@ -124,7 +124,8 @@ def choices_between(asked: JobSpec, chosen: JobSpec) -> Choices:
         idle = (*idle, "data.standardise")
     if asked.algorithm is None and chosen.algorithm is not None:
         found["algorithm.name"] = tag(chosen.algorithm)
-        asked = msgspec.structs.replace(asked, algorithm=type(chosen.algorithm)())
+        kind: Any = type(chosen.algorithm)  # a chosen one needs no field
+        asked = msgspec.structs.replace(asked, algorithm=kind())
     for name in GROUPS:
         group, other = getattr(asked, name), getattr(chosen, name)
         values = {f"{name}.{field}": getattr(other, field) for field in open_fields_of(group)}

@@ -116,7 +116,9 @@ ALGORITHM = Toy(
             '    AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="full_gradient"\n'
             '):\n    """One step an epoch."""\n\n\n',
         ),
-        Entry("stepml/job/algorithms.py", "    GradientAveraging\n    | Model", "    FullGradient |\n"),
+        Entry(
+            "stepml/job/algorithms.py", "    GradientAveraging\n    | Model", "    FullGradient |\n"
+        ),
         Entry(
             "stepml/ml/algorithms/__init__.py",
             "from stepml.ml.algorithms.gradient_averaging",

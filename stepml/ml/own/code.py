@@ -98,13 +98,13 @@ def is_unpacked(directory: Path) -> bool:
 
 
 def imported_function(
-    directory: Path, entry_point: str, field: str = "model.entry_point"
+    directory: Path, entry_point: str, field: str = "model.entry_point", kind: str = "function"
 ) -> Callable[..., Any]:
     """Return the function or class ``package.module:name`` in ``directory``.
 
     Modules of other code, which an earlier job of this process used, are forgotten: each code has
     names of its own. Modules of StepML, Python and its libraries come first. ``field`` of the job
-    names the entry point.
+    names the entry point, which is a "function" or a "class".
 
     Raises
     ------
@@ -120,7 +120,7 @@ def imported_function(
     found = getattr(module, function, None)
     if not callable(found):
         raise InvalidCodeError(
-            f"{field}: module {name!r} has no {function!r}; it has "
+            f"{field}: module {name!r} has no {kind} {function!r}; it has "
             f"{', '.join(_functions(module)) or 'none'}"
         )
     checked: Callable[..., Any] = found

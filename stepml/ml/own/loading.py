@@ -47,7 +47,7 @@ class OwnClass:
         """
         code = self._known_code
         with self.blamed():
-            kind = imported_function(code, self.entry_point, self.field)
+            kind = imported_function(code, self.entry_point, self.field, "class")
         if not (isinstance(kind, type) and issubclass(kind, bases)):
             names = " or ".join(f"stepml.{each.__name__}" for each in bases)
             raise self.error(f"expected a class that derives from {names}, got {kind!r:.100}")

@@ -66,8 +66,8 @@ def test_a_spec_survives_json() -> None:
         ({"workers": True}, "workers: expected an integer from 1 to 1600, got true"),
         ({"workers": None}, "workers: expected an integer from 1 to 1600, got null"),
         ({"data": 3}, "data: expected an object, got 3"),
-        ({"model": {}}, "model.name: is required (one of: kmeans, linear_regression, logistic"),
-        ({"model__name": "knn"}, "model.name: expected one of: kmeans, linear_regression"),
+        ({"model": {}}, "model.name: is required (one of: custom, kmeans, linear_regression, logistic"),
+        ({"model__name": "knn"}, "model.name: expected one of: custom, kmeans, linear_regression"),
         ({"exchange__channel": "kafka"}, "exchange.channel: expected one of: dynamodb, memcached"),
         ({"data__uri": "/rows.csv"}, "data.uri: expected a string like s3://bucket/key of one"),
         ({"data__uri": "./my rows.csv"}, "with: stepml data put './my rows.csv'; it"),
@@ -227,7 +227,11 @@ def test_what_is_available_is_in_the_schema() -> None:
 
 KMEANS: dict[str, Any] = {"name": "kmeans", "n_clusters": 3}
 # Models for which their name alone is no description.
-NEEDS_MORE = {"kmeans": KMEANS, "neural": {"name": "neural", "network": "mlp"}}
+NEEDS_MORE = {
+    "kmeans": KMEANS,
+    "neural": {"name": "neural", "network": "mlp"},
+    "custom": {"name": "custom", "entry_point": "own:Own"},
+}
 LEAST_SQUARES: dict[str, Any] = {"name": "linear_regression"}
 EM = {"name": "expectation_maximisation"}
 
@@ -403,10 +407,12 @@ def test_every_model_and_algorithm_has_its_row() -> None:
 def test_all_that_goes_together_is_a_job(
     channel: str, pattern: str, algorithm: str, model: str
 ) -> None:
+    own_code = {"code": "code.zip"} if "custom" in (model, algorithm) else {}
     job = changed(
         exchange={"channel": channel, "pattern": pattern},
-        algorithm={"name": algorithm},
+        algorithm=NEEDS_MORE.get(algorithm, {"name": algorithm}),
         model=NEEDS_MORE.get(model, {"name": model}),
+        **own_code,
     )
     if pattern in CHANNELS[channel].patterns:
         assert parse_job(job).exchange.channel == channel

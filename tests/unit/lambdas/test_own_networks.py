@@ -18,8 +18,8 @@ from stepml.job import keys
 from stepml.job.errors import (
     CodeNotFoundError,
     DamagedValueError,
-    InvalidJobError,
     InvalidCodeError,
+    InvalidJobError,
     InvalidNetworkError,
     KeyNotFoundError,
     ModelTooLargeError,
@@ -205,9 +205,9 @@ def test_labels_are_compared_with_the_network_once_they_are_known() -> None:
     job.partitioned()  # the number of classes was unknown
     job.assemble()
     expected = r"expected a float32 tensor of shape \(1, 2\), got float32 of shape \(1, 5\)"
-    with pytest.raises(InvalidCodeError, match=expected):
+    with pytest.raises(InvalidNetworkError, match=expected):
         job.initialise()
-    with pytest.raises(InvalidCodeError, match=expected):
+    with pytest.raises(InvalidNetworkError, match=expected):
         check_model("job", job.storage)  # of another job on the same data
 
 
@@ -221,7 +221,7 @@ def test_rows_of_an_unknown_shape_only_need_the_function() -> None:
     other = own_job(data=job.spec["data"], model=job.spec["model"])
     other.data.save("rows.svm", b"1 1:2 2:3\n0 1:1 4:2\n" * 30)
     other.prepare()
-    with pytest.raises(InvalidCodeError, match="has no 'lost'; it has network"):
+    with pytest.raises(InvalidCodeError, match="has no function 'lost'; it has network"):
         check_model("job", other.storage)
 
 
@@ -246,7 +246,7 @@ def test_a_network_without_room_is_refused_with_the_memory_that_it_needs() -> No
 )
 def test_code_that_is_no_zip_file_is_refused_at_the_door(code: str, expected: str) -> None:
     job = own_job(code=code)
-    with pytest.raises(InvalidNetworkError, match=expected) as caught:
+    with pytest.raises(InvalidCodeError, match=expected) as caught:
         job.prepare()
     assert isinstance(caught.value, CodeNotFoundError) == code.endswith("none.zip")
     assert not list(job.storage.list(""))
@@ -255,7 +255,7 @@ def test_code_that_is_no_zip_file_is_refused_at_the_door(code: str, expected: st
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({"code": None}, "code: model.entry_point is a function in code of your own; expected s3"),
+        ({"code": None}, "code: model.entry_point names code of your own; expected s3"),
         ({"model": {"name": "neural", "network": "mlp"}}, "code: has no effect without model.ent"),
         ({"model": {**OWN["model"], "network": "mlp"}}, "model.network: expected mlp, mobilenet"),
         ({"model": {"name": "neural"}, "code": None}, "model.network: expected mlp, mobilenet"),
