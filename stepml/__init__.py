@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     )
     from stepml.job.columns import Columns
     from stepml.job.data import Data, Validation
-    from stepml.job.errors import InvalidJobError, StepMLError
+    from stepml.job.errors import InvalidCodeError, InvalidJobError, StepMLError
     from stepml.job.models import (
         KMeans,
         LinearRegression,
@@ -39,8 +39,11 @@ if TYPE_CHECKING:
         Svm,
     )
     from stepml.job.networks import Augmentation, Mlp, Mobilenet, Resnet18, Resnet50
+    from stepml.job.own_code import CustomAlgorithm, CustomModel
     from stepml.job.spec import Exchange, ResumeFrom, Stop
     from stepml.job.spec import JobSpec as Job
+    from stepml.ml.own.algorithms import Merge, OwnAlgorithm, Task
+    from stepml.ml.own.models import OwnLinearModel, OwnModel
     from stepml.model_loading import load_model
     from stepml.records.errors import (
         AccessError,
@@ -62,22 +65,29 @@ __all__ = [
     "Callback",
     "Client",
     "Columns",
+    "CustomAlgorithm",
+    "CustomModel",
     "Data",
     "Exchange",
     "ExecutionNotFoundError",
     "ExpectationMaximisation",
     "GradientAveraging",
     "InvalidArgumentError",
+    "InvalidCodeError",
     "InvalidJobError",
     "Job",
     "KMeans",
     "LeastSquares",
     "LinearRegression",
     "LogisticRegression",
+    "Merge",
     "Mlp",
     "Mobilenet",
     "ModelAveraging",
     "Neural",
+    "OwnAlgorithm",
+    "OwnLinearModel",
+    "OwnModel",
     "Resnet18",
     "Resnet50",
     "ResumeFrom",
@@ -92,6 +102,7 @@ __all__ = [
     "StepMLRegressor",
     "Stop",
     "Svm",
+    "Task",
     "TrainedModel",
     "UploadRefusedError",
     "Validation",
@@ -114,8 +125,9 @@ _MODULES = {
         "ModelAveraging",
     ),
     "stepml.job.columns": ("Columns",),
+    "stepml.job.own_code": ("CustomAlgorithm", "CustomModel"),
     "stepml.job.data": ("Data", "Validation"),
-    "stepml.job.errors": ("InvalidJobError", "StepMLError"),
+    "stepml.job.errors": ("InvalidCodeError", "InvalidJobError", "StepMLError"),
     "stepml.job.models": (
         "KMeans",
         "LinearRegression",
@@ -126,6 +138,8 @@ _MODULES = {
     ),
     "stepml.job.networks": ("Augmentation", "Mlp", "Mobilenet", "Resnet18", "Resnet50"),
     "stepml.job.spec": ("Exchange", "JobSpec", "ResumeFrom", "Stop"),
+    "stepml.ml.own.algorithms": ("Merge", "OwnAlgorithm", "Task"),
+    "stepml.ml.own.models": ("OwnLinearModel", "OwnModel"),
     "stepml.model_loading": ("load_model",),
     "stepml.records.errors": (
         "AccessError",
@@ -140,7 +154,8 @@ _MODULES = {
 }
 # These check their arguments when a program builds a job.
 _TYPES_OF_JOBS = {
-    f"stepml.job.{each}" for each in ("algorithms", "columns", "data", "models", "networks", "spec")
+    f"stepml.job.{each}"
+    for each in ("algorithms", "columns", "data", "models", "networks", "own_code", "spec")
 }
 _OTHER_NAMES = {"Job": "JobSpec"}  # in their modules
 

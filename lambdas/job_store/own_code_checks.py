@@ -13,8 +13,8 @@ import numpy as np
 from lambdas.job_store.code import ready_code
 from lambdas.job_store.plans import PartitionPlan
 from lambdas.job_store.store import JobStore
-from stepml.job.custom import CustomAlgorithm, CustomModel
 from stepml.job.models import MODELS, Model
+from stepml.job.own_code import CustomAlgorithm, CustomModel
 from stepml.job.spec import JobSpec
 from stepml.ml.data import Manifest
 from stepml.ml.models import build_model

@@ -19,9 +19,9 @@ from stepml.job.algorithm_base import (
     LocalEpochs,
     Start,
 )
-from stepml.job.custom import CustomAlgorithm
 from stepml.job.errors import InvalidJobError
 from stepml.job.model_base import ModelSpec, Trait
+from stepml.job.own_code import CustomAlgorithm
 from stepml.job.spec_base import require_choice, tag
 
 # If nothing is known of the data. With a small rho, the first epochs go far; adapting raises it

@@ -11,7 +11,6 @@ from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 import msgspec
 from msgspec import Meta
 
-from stepml.job.custom import CustomModel
 from stepml.job.errors import InvalidJobError, NotEnoughDataError
 from stepml.job.model_base import ModelSpec, Penalty, Trait
 from stepml.job.networks import (
@@ -23,6 +22,7 @@ from stepml.job.networks import (
     require_shape,
     shape_of_rows,
 )
+from stepml.job.own_code import CustomModel
 from stepml.job.places import EntryPoint, WeightsUri, absolute
 from stepml.job.spec_base import listed, tag
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import msgspec
 import numpy as np
 
-from stepml.job.custom import CustomAlgorithm as Spec
 from stepml.job.errors import InvalidCodeError
-from stepml.ml.algorithms.custom import CustomAlgorithm
+from stepml.job.own_code import CustomAlgorithm as Spec
+from stepml.ml.algorithms import CustomAlgorithm
 from stepml.ml.algorithms.state import Extras, RankEpoch, RankProgress, State
 from stepml.ml.models.base import Array, LossModel, Matrix
 from stepml.ml.own.time_limit import time_limit

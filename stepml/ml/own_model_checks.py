@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from stepml.job.custom import CustomModel
 from stepml.job.errors import InvalidCodeError
+from stepml.job.own_code import CustomModel
 from stepml.ml.models import CustomNumbers, build_model
 from stepml.ml.models.base import Array, Floats
 from stepml.ml.models.custom_linear import CustomLinear

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from stepml.job.custom import CustomAlgorithm as Spec
+from stepml.job.own_code import CustomAlgorithm as Spec
 from stepml.job.spec import JobSpec
 from stepml.ml.algorithms.base import LabelledSample, OrchestratedAlgorithm, never
 from stepml.ml.algorithms.local import batches_a_pass, shuffled_batches

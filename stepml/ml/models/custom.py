@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from stepml.job.conversion import converted
-from stepml.job.custom import CustomModel
+from stepml.job.own_code import CustomModel
 from stepml.job.spec_base import Label
 from stepml.ml.class_names import NUMBERS, ClassNames
 from stepml.ml.matrices import CsrMatrix, dense

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from stepml.job.custom import CustomModel
+from stepml.job.own_code import CustomModel
 from stepml.ml.class_names import NUMBERS, ClassNames
 from stepml.ml.models.base import Array, DataFacts, Floats, Model
 from stepml.ml.models.classifiers import MulticlassClassifier

@@ -150,10 +150,11 @@ def _require_own(module: ModuleType | None, directory: Path, field: str) -> None
 
 
 def _activate(directory: Path) -> None:
-    if _active == [directory]:
+    if _active == [directory] and str(directory) in sys.path:
         return
     for other in _active:
-        sys.path.remove(str(other))
+        with suppress(ValueError):  # others may have changed the path
+            sys.path.remove(str(other))
         for name, module in list(sys.modules.items()):
             if _is_of(module, other):
                 del sys.modules[name]

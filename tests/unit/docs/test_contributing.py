@@ -29,7 +29,13 @@ ESTIMATORS = "stepml/estimators/"
 # The parameter server runs the optimiser of this algorithm itself (exchange.server_update).
 ON_SERVER = {"lambdas/channels/server.py", "ps_server/protocol/calls.py", "stepml/job/spec.py"}
 EXAMPLES = [
-    *(("algorithm", name, set()) for name in ALGORITHMS if name != "gradient_averaging"),
+    *(
+        ("algorithm", name, set())
+        for name in ALGORITHMS
+        if name not in ("gradient_averaging", "custom")
+    ),
+    # A model as well; the specs of both are in one file.
+    ("algorithm", "custom", {"stepml/job/own_code.py", "stepml/ml/models/"}),
     ("algorithm", "gradient_averaging", ON_SERVER),
     # The job that tries a stack, and a newcomer's first job.
     ("model", "logistic_regression", {"stepml/deployment/smoke.py", ESTIMATORS}),

@@ -66,7 +66,10 @@ def test_a_spec_survives_json() -> None:
         ({"workers": True}, "workers: expected an integer from 1 to 1600, got true"),
         ({"workers": None}, "workers: expected an integer from 1 to 1600, got null"),
         ({"data": 3}, "data: expected an object, got 3"),
-        ({"model": {}}, "model.name: is required (one of: custom, kmeans, linear_regression, logistic"),
+        (
+            {"model": {}},
+            "model.name: is required (one of: custom, kmeans, linear_regression, logistic",
+        ),
         ({"model__name": "knn"}, "model.name: expected one of: custom, kmeans, linear_regression"),
         ({"exchange__channel": "kafka"}, "exchange.channel: expected one of: dynamodb, memcached"),
         ({"data__uri": "/rows.csv"}, "data.uri: expected a string like s3://bucket/key of one"),

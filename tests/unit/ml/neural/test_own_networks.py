@@ -50,7 +50,7 @@ def check(source: str, *, n_outputs: int = 3, known: bool = True, **fields: Any)
 
 
 def refusal(source: str, **fields: Any) -> str:
-    with pytest.raises(InvalidNetworkError) as caught:
+    with pytest.raises(InvalidCodeError) as caught:
         check(source, **fields)
     return str(caught.value)
 

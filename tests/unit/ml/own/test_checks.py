@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from stepml.job.conversion import converted
-from stepml.job.custom import CustomAlgorithm, CustomModel
 from stepml.job.errors import InvalidCodeError
 from stepml.job.models import LinearRegression
+from stepml.job.own_code import CustomAlgorithm, CustomModel
 from stepml.ml import own_model_checks
 from stepml.ml.models import LinearModel, build_model
 from stepml.ml.models.base import LossModel
@@ -150,7 +150,10 @@ WRONG_ALGORITHMS = {
     ),
     "chance": (PROX.replace(STEP, "gradient += np.random.rand()"), "two trainings with the same"),
     "change": (PROX.replace(STEP, "task.start[:] = 0"), "own.py:23: ValueError: assignment desti"),
-    "merge": (PROX.replace("return task.before", "return 0 * task.before[:2, None]"), "own.py:30: the parameters of"),
+    "merge": (
+        PROX.replace("return task.before", "return 0 * task.before[:2, None]"),
+        "own.py:30: the parameters of",
+    ),
     "shared": (PROX.replace("np.zeros(n_parameters, np.float32)", "[0]"), "shared: expected a di"),
     "averaged": (
         PROX.replace("    def shared", "    averaged = ('c',)\n\n    def shared"),

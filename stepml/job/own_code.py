@@ -87,3 +87,6 @@ class CustomAlgorithm(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name"
 
     def remedies(self, model: ModelSpec) -> tuple[str, ...]:
         return ("change algorithm.options",)
+
+    def boosts(self, model: ModelSpec, *, is_steady: bool) -> tuple[str, ...]:
+        return self.remedies(model)
