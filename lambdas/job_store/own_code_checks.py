@@ -13,11 +13,12 @@ import numpy as np
 from lambdas.job_store.code import ready_code
 from lambdas.job_store.plans import PartitionPlan
 from lambdas.job_store.store import JobStore
+from stepml.job.errors import InvalidJobError
 from stepml.job.models import MODELS, Model
 from stepml.job.own_code import CustomAlgorithm, CustomModel
 from stepml.job.spec import JobSpec
 from stepml.ml.data import Manifest
-from stepml.ml.models import build_model
+from stepml.ml.models import LinearModel, build_model
 from stepml.ml.models.base import LossModel
 from stepml.ml.own.code import directory_of
 from stepml.ml.own_algorithm_checks import check_own_algorithm
@@ -45,6 +46,8 @@ def check_own_code_of(
 
     Raises
     ------
+    InvalidJobError
+        Rows have weights, and the model knows none.
     InvalidCodeError
         The code fails, or does something else than the job needs.
     ModelTooLargeError
@@ -54,8 +57,13 @@ def check_own_code_of(
     spec, code = plan.spec, directory_of(plan.code)
     n_features, labels = _shape_of(plan, manifest)
     if isinstance(spec.model, CustomModel):
-        n_parameters = check_own_model(spec.model, n_features, labels, code)
-        require_room(spec, n_parameters, most_model_bytes)
+        own = check_own_model(spec.model, n_features, labels, code)
+        if spec.data.weight is not None and not isinstance(own, LinearModel):
+            raise InvalidJobError(
+                "data.weight: of models of your own, only those that derive from "
+                f"stepml.OwnLinearModel weight their rows; expected null, got {spec.data.weight!r}"
+            )
+        require_room(spec, own.n_parameters, most_model_bytes)
     if isinstance(spec.algorithm, CustomAlgorithm):
         _check_algorithm(spec.algorithm, _model_for(spec, n_features, labels, code))
 

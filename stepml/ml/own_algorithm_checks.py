@@ -71,7 +71,7 @@ def _trained(
     half = len(rows[1]) // 2
     shards = [(rows[0][part], rows[1][part]) for part in (slice(half), slice(half, None))]
     sizes = tuple(len(y) for _, y in shards)
-    first = model.first_parameters(lambda: rows[0], _SEED)
+    first = model.first_parameters(lambda: (rows[0], None), _SEED)
     states = [algorithm.initial_state(model, first, lambda: rows)]
     before: list[Extras] = [{}, {}]
     for epoch in (1, 2):

@@ -40,8 +40,8 @@ class _Sample:
     points: list[Floats]
 
 
-def check_own_model(spec: CustomModel, n_features: int, labels: list[float], code: Any) -> int:
-    """Try a model of the user's on random rows, and return the number of its parameters.
+def check_own_model(spec: CustomModel, n_features: int, labels: list[float], code: Any) -> Checked:
+    """Try a model of the user's on random rows, and return it.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def check_own_model(spec: CustomModel, n_features: int, labels: list[float], cod
             _check_gradient(model, sample)
         if spec.convex:
             _check_convex(model, sample)
-        return model.n_parameters
+        return model
 
 
 def require_facts(spec: CustomModel, own: Own, own_class: OwnClass) -> None:
@@ -97,8 +97,8 @@ def _sample(model: Checked, other: Checked, spec: CustomModel) -> _Sample:
     y: Array = rng.normal(size=_ROWS).astype(np.float32)
     if spec.has_classes:
         y = (np.arange(_ROWS) % model.n_classes).astype(np.int32)
-    first = model.first_parameters(lambda: X, _SEED)
-    if not np.array_equal(first, other.first_parameters(lambda: X, _SEED)):
+    first = model.first_parameters(lambda: (X, None), _SEED)
+    if not np.array_equal(first, other.first_parameters(lambda: (X, None), _SEED)):
         raise model.own_class.error(
             "the first parameters differ in two calls with the same seed; draw random numbers from "
             "the generator that initial gets"

@@ -23,7 +23,7 @@ from stepml.ml.models.base import (
     Matrix,
     Model,
     Penalty,
-    Sample,
+    WeightedSample,
 )
 from stepml.ml.models.classes import classes_of, indices
 from stepml.ml.models.confusion import Counts, count_classes
@@ -129,14 +129,15 @@ class CustomNumbers(LossModel):
     def n_parameters(self) -> int:
         return sum(prod(shape) for shape in self.shapes.values())
 
-    def first_parameters(self, sample: Sample, seed: int) -> Floats:
+    def first_parameters(self, sample: WeightedSample, seed: int) -> Floats:
         rng = np.random.Generator(np.random.PCG64(seed))
         with self.own_class.blamed():
             found = self.own.initial(rng)
         return first_vector(self.own_class, self.own.initial, found, self.n_parameters)
 
     def initial_parameters(self) -> Floats:
-        return self.first_parameters(lambda: np.zeros((0, self.n_features), np.float32), seed=0)
+        nothing = np.zeros((0, self.n_features), np.float32)
+        return self.first_parameters(lambda: (nothing, None), seed=0)
 
     def gradient(self, w: Floats, X: Matrix, y: Array, out: Floats) -> float:
         total, parts = 0.0, [*self._blocks(X)]

@@ -46,13 +46,16 @@ class CustomLinear(LinearModel):
             return None
         return self.own.most_curvature
 
-    def _differentiate(self, z: Floats, y: Array) -> float:
+    def _differentiate(self, z: Floats, y: Array, weights: Floats | None) -> float:
         function = self.own.losses
         with self.own_class.blamed():
             losses, slopes = function(frozen(z), frozen(y))
         losses = numbers_like(self.own_class, function, losses, y.shape, "the losses")
         z[...] = numbers_like(self.own_class, function, slopes, z.shape, "the slopes")
-        return float(losses.sum(dtype=np.float64))
+        if weights is None:
+            return float(losses.sum(dtype=np.float64))
+        z *= weights.reshape(-1, *[1] * (z.ndim - 1))
+        return float(losses.astype(np.float64) @ weights)
 
 
 class CustomLinearNumbers(CustomLinear):
@@ -88,8 +91,8 @@ class CustomLinearNumbers(CustomLinear):
             found = function(frozen(z))
         return numbers_like(self.own_class, function, found, z.shape, "the predictions").copy()
 
-    def _metrics(self, outcomes: Array, y: Array) -> dict[str, float]:
-        return regression_metrics(outcomes, y)
+    def _metrics(self, outcomes: Array, y: Array, weights: Floats | None) -> dict[str, float]:
+        return regression_metrics(outcomes, y, weights)
 
     def _named(self, outcomes: Array) -> Array:
         return outcomes

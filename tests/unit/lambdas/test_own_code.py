@@ -283,3 +283,16 @@ def test_a_trained_model_predicts_with_its_code_alone(tmp_path: Path) -> None:
     write_code(tmp_path / "code", {"models.py": other})
     with pytest.raises(InvalidCodeError, match="expected the parameters of the trained model"):
         load_model(tmp_path / "softmax", code=tmp_path / "code")
+
+
+def test_rows_have_weights_in_linear_models() -> None:
+    weight = {"data": {"uri": "s3://data/rows.csv", "format": "csv", "weight": 0}}
+    own, same = own_job(model=SQUARES, **weight), Job(model=LINEAR, **weight)
+    for job in (own, same):
+        rows = job.data.load("rows.csv")
+        job.data.save("rows.csv", bytes(rows).replace(b"\n-", b"\n").removeprefix(b"-"))
+    assert trained(own) == trained(same)
+    general = own_job(model=SOFTMAX, **weight)
+    general.prepare()
+    with pytest.raises(InvalidJobError, match=r"^data.weight: of models of your own, only those"):
+        check_model("job", general.storage)

@@ -61,7 +61,7 @@ def check_model(tmp_path: Path, text: str, **fields: Any) -> int:
     (tmp_path / "own.py").write_text(text)
     name = re.findall(r"^class (\w+)", text, re.M)[-1:] or ["Absent"]
     spec = converted({"name": "custom", "entry_point": f"own:{name[0]}", **fields}, CustomModel)
-    return check_own_model(spec, 4, [0.0, 1.0, 2.0], tmp_path)
+    return check_own_model(spec, 4, [0.0, 1.0, 2.0], tmp_path).n_parameters
 
 
 @pytest.mark.parametrize(
