@@ -248,8 +248,8 @@ EM = {"name": "expectation_maximisation"}
         ),
         (
             {"algorithm": EM},
-            "with model 'logistic_regression' expected gradient_averaging, model_averaging or admm,"
-            " got 'expectation_maximisation'",
+            "with model 'logistic_regression' expected gradient_averaging, model_averaging, admm "
+            "or custom, got 'expectation_maximisation'",
         ),
         (
             {"algorithm": {"name": "admm"}, "exchange__pattern": "async"},
@@ -320,8 +320,8 @@ EM = {"name": "expectation_maximisation"}
         ),
         (
             {"algorithm": {"name": "least_squares"}},
-            "with model 'logistic_regression' expected gradient_averaging, model_averaging or admm,"
-            " got 'least_squares'",
+            "with model 'logistic_regression' expected gradient_averaging, model_averaging, admm "
+            "or custom, got 'least_squares'",
         ),
         (
             {"algorithm": {"name": "admm", "learning_rate": 0.5}},
