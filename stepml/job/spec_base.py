@@ -15,7 +15,13 @@ Label = str | bool | float
 """A label as in the data: text, a boolean or a number."""
 
 
-class SpecGroup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SpecGroup(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    repr_omit_defaults=True,
+):
     """Base of the groups of the spec: immutable, and unknown fields are refused.
 
     Attributes
