@@ -945,15 +945,16 @@ def test_a_killed_server_leaves_no_function_process(task_root: Path) -> None:
 PRELOADED = """
 import os
 TEMPLATE = os.getpid()
+BUCKET = os.environ["STEPML_BUCKET"]
 """
 SHARING = """
 import os, random, sys
-from lambdas.preloaded import TEMPLATE
+from lambdas.preloaded import BUCKET, TEMPLATE
 OWN = os.getpid()
 NAMES = ("STEPML_BUCKET", "STEPML_MODULES", "OMP_NUM_THREADS")
 
 def tell(event, context):
-    return {"template": TEMPLATE, "own": OWN, "pid": os.getpid(), "random": random.random(),
+    return {"template": TEMPLATE, "bucket": BUCKET, "own": OWN, "pid": os.getpid(), "random": random.random(),
             "parent": os.getppid(), "argv": sys.argv[1:], "key": os.environ["AWS_ACCESS_KEY_ID"],
             "variables": {name: os.environ[name] for name in NAMES if name in os.environ}}
 """
@@ -994,8 +995,8 @@ def test_libraries_are_loaded_once_and_the_handler_in_each_process(
     [
         ({"environment": {"STEPML_BUCKET": "another"}}, True),
         ({"memory_mb": 1024}, True),
-        ({"environment": {"STEPML_MODULES": "json"}}, False),
-        ({"environment": {"OMP_NUM_THREADS": "2"}}, False),
+        ({"environment": {"STEPML_BUCKET": "", "STEPML_MODULES": "json"}}, False),
+        ({"environment": {"STEPML_BUCKET": "", "OMP_NUM_THREADS": "2"}}, False),
     ],
 )
 def test_libraries_are_loaded_anew_for_variables_that_they_may_read(
@@ -1004,6 +1005,7 @@ def test_libraries_are_loaded_anew_for_variables_that_they_may_read(
     one, other = sharing_report(pool, sharing), sharing_report(pool, replace(sharing, **change))
 
     assert (one["template"] == other["template"]) == is_shared
+    assert one["bucket"] == sharing.environment["STEPML_BUCKET"]  # libraries are of its channels
     assert other["variables"] == change.get("environment", sharing.environment)
 
 

@@ -28,7 +28,7 @@ REQUESTS = "requests.jsonl"
 WAIT_S = 240.0  # more than any machine needs; less than the limit of a test
 EXECUTION_WAIT_S = 270.0  # of whole jobs with many retries; less than the limit of a test
 POLL_SHARE = 0.1  # of a wait so far, between two looks: each costs the processor milliseconds
-LONGEST_POLL_S = 0.5
+LONGEST_POLL_S = 1.5
 _MAKING = Lock()  # boto3 creates clients in one thread only, but any thread may use them
 
 

@@ -36,12 +36,13 @@ OF_ONE_PROCESS = frozenset(
         "_HANDLER",
     }
 )
-# Likewise the variables of our own functions, except for the one that names modules to load.
+# Likewise the variables of our own functions, except for the one that names modules to load. The
+# template has those of its first process, which say what libraries are worth loading early.
 OF_OUR_FUNCTIONS, MODULES = "STEPML_", "STEPML_MODULES"
 
 
-def may_be_read_at_import(variable: str) -> bool:
-    """Return whether a library may read ``variable`` while it is loaded."""
+def is_of_template(variable: str) -> bool:
+    """Return whether all processes of a template have the same value of ``variable``."""
     is_ours = variable.startswith(OF_OUR_FUNCTIONS) and variable != MODULES
     return not (is_ours or variable in OF_ONE_PROCESS)
 
@@ -146,7 +147,7 @@ class Template:
     task_root : Path
         The working directory.
     variables : Mapping
-        The environment variables of all its processes.
+        The environment variables of its first process, without those of one process.
     """
 
     def __init__(self, task_root: Path, variables: Mapping[str, str]) -> None:
@@ -207,7 +208,7 @@ class Templates:
         TemplateEndedError
             Several templates have ended, one after the other.
         """
-        shared = {name: value for name, value in variables.items() if may_be_read_at_import(name)}
+        shared = {name: variables[name] for name in variables.keys() - OF_ONE_PROCESS}
         for pause_s in RETRY_PAUSES_S:
             template = self._find(task_root, shared)
             try:
@@ -238,7 +239,7 @@ class Templates:
             template.end()
 
     def _find(self, task_root: Path, variables: Mapping[str, str]) -> Template:
-        key = task_root, frozenset(variables.items())
+        key = task_root, frozenset(each for each in variables.items() if is_of_template(each[0]))
         with self._lock:
             if self._is_closed:
                 raise RuntimeError("the function pool is closed")

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 from stepml.job.channels import CHANNELS
-from stepml.local.functions.templates import may_be_read_at_import
+from stepml.local.functions.templates import is_of_template
 from tests.support.paths import ROOT
 
 RECORDS = """
@@ -46,4 +46,4 @@ def test_no_module_reads_at_its_import_what_differs_between_functions() -> None:
     )
     read = {*json.loads(recorded.stdout)}
     assert "AWS_ENDPOINT_URL" in read  # by boto3, so it is recorded
-    assert {each for each in read if not may_be_read_at_import(each)} <= OF_CHANNELS | ON_LAMBDA
+    assert {each for each in read if not is_of_template(each)} <= OF_CHANNELS | ON_LAMBDA
