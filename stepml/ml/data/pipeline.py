@@ -117,7 +117,7 @@ class Pipeline(msgspec.Struct, frozen=True, omit_defaults=True):
             VERSION,
             tuple(each for each in fitted if each not in left_out),
             label,
-            (*table.dropped, *(each.name for each in left_out)),
+            (*table.dropped, *_names_of_roles(layout), *(each.name for each in left_out)),
             table.unknown_levels,
             layout.fine,
             plain_words(layout.dialect),
@@ -151,6 +151,12 @@ class Pipeline(msgspec.Struct, frozen=True, omit_defaults=True):
     def is_plain(self) -> bool:
         """Whether each column is a number and one feature, so that rows need no encoding."""
         return all(each.kind == "number" and not each.indicator for each in self.columns)
+
+
+def _names_of_roles(layout: Layout) -> list[str]:
+    """Return the names of columns that say which rows validate, or how much rows count."""
+    columns = sorted(layout.named_columns - {layout.label_column})
+    return [layout.column_names[each] for each in columns] if layout.column_names else []
 
 
 def _table_of_numbers(layout: Layout, data: Data) -> Table:

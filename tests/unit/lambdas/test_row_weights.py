@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from lambdas.job_store.samples import load_sample
@@ -12,7 +14,9 @@ from lambdas.job_store.shards import load_shard
 from stepml.job import keys
 from stepml.job.errors import InvalidJobError, NotEnoughDataError
 from stepml.job.reports import JobReport
+from stepml.ml.artifact import Artifact
 from stepml.ml.matrices import dense
+from stepml.trained_model import TrainedModel
 from tests.support.jobs import Job, contents
 
 N = 240
@@ -208,3 +212,13 @@ def test_all_weights_0_are_refused() -> None:
 def test_weights_that_cannot_be_read_are_refused(data: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidJobError, match=message):
         job("two", data=data).prepare()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_model_takes_frames_that_still_have_the_column() -> None:
+    begun = job("two", stop={"max_epochs": 1}, algorithm={"name": "admm"})
+    trained(begun, 1)
+    files = (begun.storage.load(key) for key in (keys.model("job"), keys.model_card("job")))
+    model = TrainedModel(Artifact.unpack(*files))
+    frame = pd.read_csv(io.BytesIO(csv("two", repeated=False)))
+    assert np.array_equal(model.predict(frame), model.predict(frame[["a", "b", "c"]]))
