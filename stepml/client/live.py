@@ -53,11 +53,8 @@ def show(run: Followable) -> None:
     if _shown.get(run.arn) == _cell():
         return
     card = _Card(run)
-    snapshot = next(run.watch())
-    card.show(snapshot)
-    if snapshot.state.ended:
-        card.end()
-    else:
+    card.show(next(run.watch()))
+    if not card.has_ended:
         _follow(run, card.id)
 
 
@@ -76,9 +73,7 @@ def shown_live(run: Followable) -> Iterator[Callable[[Snapshot], None]]:
     try:
         yield card.show
     finally:
-        if card.has_ended:
-            card.end()
-        elif card.id:
+        if card.id and not card.has_ended:
             _follow(run, card.id)
 
 
@@ -93,20 +88,18 @@ class _Card:
         self.has_ended = False
 
     def show(self, snapshot: Snapshot) -> None:
-        """Show a snapshot, unless it has no news and the last one is recent."""
+        """Show a snapshot, unless it has no news and the last one is recent.
+
+        Of a job that has ended, all that is known is shown.
+        """
         self.has_ended = snapshot.state.ended
         done = len(snapshot.epochs), len(snapshot.failed_attempts)
         news = (snapshot.state.status, snapshot.phase, *done, snapshot.waits_beside)
         if news == self._last and time.monotonic() - self._at < LEAST_PAUSE_S:
             return
         self._last, self._at = news, time.monotonic()
-        self._publish(progress_of(snapshot), snapshot.state.redrives)
-
-    def end(self) -> None:
-        """Show all that is known of a run that has ended."""
-        from stepml.reports.run_progress import RunProgress
-
-        self._publish(RunProgress.of_record(self._run.record))
+        progress = _final(self._run.record) if self.has_ended else progress_of(snapshot)
+        self._publish(progress, snapshot.state.redrives)
 
     def lose(self, snapshot: Snapshot | None, error: StepMLError) -> None:
         """Show that a run is no longer followed."""
@@ -123,18 +116,21 @@ class _Card:
         if is_new:
             self.id = f"stepml {self._run.arn} {redrives}"
             _shown[self._run.arn] = _cell()
-        display(_bundle(progress), raw=True, display_id=self.id, update=not is_new)
+        display(_forms(progress), raw=True, display_id=self.id, update=not is_new)
 
 
-def html_of(record: RunRecord) -> str:
-    """Return a run as HTML that does not change."""
+def forms_of(record: RunRecord) -> dict[str, str]:
+    """Return a run as HTML and as text that do not change, by media type."""
+    return _forms(_final(record))
+
+
+def _final(record: RunRecord) -> RunProgress:
     from stepml.reports.run_progress import RunProgress
 
-    return _bundle(RunProgress.of_record(record))["text/html"]
+    return RunProgress.of_record(record)
 
 
-def _bundle(progress: RunProgress) -> dict[str, str]:
-    """Return a run as HTML and as text, by media type."""
+def _forms(progress: RunProgress) -> dict[str, str]:
     from stepml.reports.fragments import fragment
     from stepml.reports.run_card import run_card, run_text
 
@@ -159,7 +155,6 @@ def _update(run: Followable, id: str, stop: Event) -> None:  # noqa: A002
             if stop.is_set():
                 return
             card.show(snapshot)
-        card.end()
     except StepMLError as error:  # the local AWS has ended, or nobody may ask it
         card.lose(snapshot, error)
     finally:

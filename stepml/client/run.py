@@ -142,7 +142,14 @@ class Run(RunViews):
     async def _ended(self) -> Run:
         from asyncio import to_thread
 
-        await until_ended(self, Notifier(self, self.callbacks))
+        notify = Notifier(self, self.callbacks)
+        with shown_live(self) as look:
+
+            def show(snapshot: Snapshot) -> None:
+                look(snapshot)
+                notify(snapshot)
+
+            await until_ended(self, show)
         return await to_thread(self._checked)
 
     def _checked(self) -> Run:
@@ -239,6 +246,3 @@ class Run(RunViews):
 
     def __hash__(self) -> int:
         return hash(self.arn)
-
-    def __repr__(self) -> str:
-        return f"Run({self.name!r})"

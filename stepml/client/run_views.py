@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stepml.client.libraries import require_plots
-from stepml.client.live import html_of, in_notebook, show
+from stepml.client.live import forms_of, in_notebook, show
 from stepml.client.run_facts import RunFacts
 from stepml.client.run_records import record_of
 from stepml.client.tabular import Epochs, Parts
@@ -77,10 +77,18 @@ class RunViews(RunFacts):
 
         return Page(run_page(self.record), f"report on {self.name}")
 
+    # IPython prefers a `__repr__` of a subclass to the methods below.
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
     def _ipython_display_(self) -> None:
         if not in_notebook():
             raise NotImplementedError  # so that IPython asks for other forms
         show(self)
 
     def _repr_html_(self) -> str:
-        return html_of(self.record)
+        return forms_of(self.record)["text/html"]
+
+    def _repr_pretty_(self, printer: Any, is_cycle: bool) -> None:
+        """Print a card in IPython's terminal."""
+        printer.text(repr(self) if is_cycle else forms_of(self.record)["text/plain"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from IPython.lib.pretty import pretty
 
 from stepml.client import Run, RunFailedError
 from tests.support.kernel import Kernel, Output
@@ -45,6 +46,9 @@ def test_a_cell_that_waits_shows_a_run_once_and_then_its_end(
     assert "waited-for: converged" in outputs[-1].text
     assert "svg" in outputs[-1].html
     assert kinds(kernel.run("run"))[:1] == ["display_data"]
+    awaited = kernel.run("await run")
+    assert kinds(awaited)[:1] == ["display_data"]
+    assert kinds(awaited).count("display_data") == 1
     assert kernel.run("run.wait(show=False);") == []
 
 
@@ -99,9 +103,10 @@ def test_lists_epochs_and_comparisons_are_tables(stack: MotoStack, kernel: Kerne
     assert "image/png" in plot.forms
 
 
-def test_elsewhere_a_run_has_a_static_form(stack: MotoStack) -> None:
+def test_elsewhere_a_run_has_static_forms(stack: MotoStack) -> None:
     run = started(stack, "static").wait()
     assert "static" in run._repr_html_()
+    assert "static: finished" in pretty(run)
     with pytest.raises(NotImplementedError):  # so that IPython takes another form
         run._ipython_display_()
 
