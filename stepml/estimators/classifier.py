@@ -163,7 +163,7 @@ class StepMLClassifier(ClassifierMixin, SupervisedEstimator):
         check_classification_targets(y)
         weights = checked_weights(sample_weight, len(y))
         labels = Labels.of(np.unique(y))
-        self._require_classes(labels.classes)
+        self._require_classes(labels.classes if weights is None else np.unique(y[weights > 0]))
         model = self._fields(labels)
         self._train(X, labels.encoded(y), weights, model, self._algorithm_fields())
         self.classes_: Array = labels.known(self.model_.classes_)
@@ -209,7 +209,7 @@ class StepMLClassifier(ClassifierMixin, SupervisedEstimator):
     def _require_classes(self, classes: Array) -> None:
         name = type(self).__name__
         if len(classes) < 2:
-            raise ValueError(f"{name} needs at least two classes, y has one class: {classes}")
+            raise ValueError(f"{name} needs rows of at least two classes, got one class: {classes}")
         if len(classes) > 2 and not learns_several(self.model):
             raise ValueError(
                 f"{name}: model {name_of(self.model)!r} distinguishes two classes. Only binary "

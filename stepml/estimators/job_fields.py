@@ -59,7 +59,7 @@ def group(chosen: Group | None, fields: Mapping[str, Any], what: str) -> Fields 
 
 
 def plain(group: Mapping[str, Any] | SpecGroup) -> Fields:
-    """Return a group as a new mapping; of StepML's types, without fields that have their default."""
+    """Return a group as a new mapping; of StepML's types, as a person would write it."""
     return written(group) if isinstance(group, SpecGroup) else dict(group)
 
 
