@@ -14,7 +14,12 @@ from sklearn.utils.multiclass import check_classification_targets
 from stepml.estimators.checks import checked_labels, checked_rows, checked_weights
 from stepml.estimators.job_fields import Fields, Group, name_of
 from stepml.estimators.labels import Labels
-from stepml.estimators.models import learns_several, require_classifier, usual_classifier
+from stepml.estimators.models import (
+    learns_several,
+    require_classifier,
+    usual_classifier,
+    with_penalty_by_weight,
+)
 from stepml.estimators.supervised import SupervisedEstimator
 from stepml.ml.models import MODELS
 from stepml.ml.models.base import WithProbabilities
@@ -164,8 +169,9 @@ class StepMLClassifier(ClassifierMixin, SupervisedEstimator):
         weights = checked_weights(sample_weight, len(y))
         labels = Labels.of(np.unique(y))
         self._require_classes(labels.classes if weights is None else np.unique(y[weights > 0]))
-        model = self._fields(labels)
-        self._train(X, labels.encoded(y), weights, model, self._algorithm_fields())
+        algorithm = self._algorithm_fields()
+        model = with_penalty_by_weight(self._fields(labels), algorithm, weights)
+        self._train(X, labels.encoded(y), weights, model, algorithm)
         self.classes_: Array = labels.known(self.model_.classes_)
         return self
 

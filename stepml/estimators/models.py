@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+import numpy.typing as npt
+
 from stepml.estimators.job_fields import Fields, Group, name_of, plain
 from stepml.job.errors import InvalidJobError
 from stepml.job.model_base import ModelSpec
@@ -15,6 +18,8 @@ from stepml.job.models import (
     SoftmaxRegression,
 )
 from stepml.job.spec_base import listed, tag
+
+Array = npt.NDArray[np.float64]
 
 USUAL_REGRESSION = tag(LinearRegression)
 CLUSTERS = tag(KMeans)
@@ -57,6 +62,22 @@ def of_numbers(model: Fields) -> Fields:
     name = model["name"]
     has_choice = name in MODELS and MODELS[name].learns_classes
     return {"loss": _OF_NUMBERS, **model} if has_choice else model
+
+
+def with_penalty_by_weight(
+    model: Fields, algorithm: Fields | None, weights: Array | None
+) -> Fields:
+    """Return the fields of a classifier whose open penalty is that of scikit-learn's C = 1.
+
+    A job chooses it by the number of rows, with as many digits; here, a row of weight 2 counts as
+    two rows.
+    """
+    spec = MODELS.get(model["name"])
+    decays = algorithm is not None and algorithm.get("weight_decay")
+    is_chosen = spec is not None and "l2" in spec.open_fields and model.get("l2") is None
+    if weights is None or not is_chosen or model.get("l1") or decays:
+        return model
+    return {**model, "l2": float(f"{1 / weights.sum():.3g}")}
 
 
 def _require(model: Group | None, suits: Callable[[type[ModelSpec]], bool], what: str) -> None:
