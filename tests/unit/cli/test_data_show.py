@@ -57,6 +57,15 @@ def test_a_file_is_shown_without_any_stack(monkeypatch: pytest.MonkeyPatch) -> N
     assert all(len(line) <= 80 for line in lines)
 
 
+def test_weights_of_rows_have_a_line_of_their_own() -> None:
+    file = written("iris.csv", IRIS)
+    lines = show(file, "--set", "weight=petal").stdout.splitlines()
+    assert lines[2] == "weight: 'petal', 1.4 to 6"
+    assert not any("petal" in line for line in lines[3:])
+    assert show_json(file, "--set", "weight=1")["weight"] == "petal"
+    assert show_json(file)["weight"] is None
+
+
 def test_in_json_everything_has_a_name() -> None:
     found = show_json(written("iris.csv", IRIS))
 
