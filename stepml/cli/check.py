@@ -25,6 +25,7 @@ from stepml.cli.options import (
     Target,
 )
 from stepml.cli.output import Output
+from stepml.cli.own_code import CODE_HELP
 from stepml.cli.run import Strict
 from stepml.cli.streams import can_encode_all
 from stepml.job.error_lines import numbered
@@ -61,7 +62,7 @@ def check(
         typer.Option(
             "--code",
             metavar="PATH",
-            help="The code of model.entry_point: a directory, a .zip or a .py file.",
+            help=CODE_HELP,
         ),
     ] = None,
     prints: Annotated[

@@ -15,7 +15,12 @@ from stepml.cli.report import write_report
 from stepml.cli.results import show_results
 from stepml.cli.trackers import notifier
 from stepml.client import Failure, Run, Snapshot
-from stepml.job.errors import DoubtfulResultError, InvalidNetworkError, JobIdTakenError
+from stepml.job.errors import (
+    DoubtfulResultError,
+    InvalidCodeError,
+    InvalidNetworkError,
+    JobIdTakenError,
+)
 from stepml.records.errors import (
     AccessError,
     ExecutionNotFoundError,
@@ -163,7 +168,7 @@ def _show_failure(
 
 def next_steps(failure: Failure, name: str, flags: str) -> list[str]:
     """Return lines with the commands that can help after ``failure`` of the job ``name``."""
-    is_of_code = failure.error == InvalidNetworkError.__name__
+    is_of_code = failure.error in (InvalidCodeError.__name__, InvalidNetworkError.__name__)
     code = " --code PATH" if is_of_code else ""
     retry, anew = f"stepml retry {name}{flags}", f"stepml run JOB.json{code} --name OTHER{flags}"
     if failure.way_out:

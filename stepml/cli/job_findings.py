@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,11 +12,11 @@ import msgspec
 from stepml.cli.data_places import DataPlace, local_place
 from stepml.cli.job_input import with_settings
 from stepml.cli.options import Target
-from stepml.cli.own_code import STAND_IN, pack, require_entry_point, with_code
 from stepml.client import Client
 from stepml.client.catalogues import BucketObjects
 from stepml.client.checking import concurrency_of, lacking, unreadable
 from stepml.client.job_sources import job_json
+from stepml.client.own_code import require_entry_points, with_own_code
 from stepml.client.stack import Stack
 from stepml.job.error_lines import note_lines
 from stepml.job.errors import InvalidJobError, StepMLError
@@ -82,15 +81,13 @@ def findings_of(
     found = JobFindings()
     try:
         text = with_settings(job_json(content, file), settings, file)
-        document = json_document(text, file)
         require_small(text)
+        text, packed = with_own_code(text, code, file)
+        document = json_document(text, file)
     except InvalidJobError as error:
         found.add(error.mistakes or [str(error)])
         found.notes = note_lines(error)
         return found
-    packed = None if code is None else pack(code)
-    if packed is not None:
-        document = json.loads(with_code(text, STAND_IN, file))
     given = data or _file_named_by(document)
     spec, mistakes = salvaged(document)
     found.add(mistakes)
@@ -125,7 +122,7 @@ def _with_uri(document: Any, uri: str) -> Any:
 
 def _require_entry(found: JobFindings, spec: JobSpec, packed: Any) -> None:
     try:
-        require_entry_point(packed, spec)
+        require_entry_points(packed, spec)
     except StepMLError as error:
         found.add([str(error)])
 

@@ -24,7 +24,7 @@ from stepml.cli.options import (
     Target,
 )
 from stepml.cli.output import Output
-from stepml.cli.own_code import STAND_IN, pack, require_entry_point, sent, with_code
+from stepml.cli.own_code import CODE_HELP, sent
 from stepml.cli.streams import OutputLostError
 from stepml.cli.trackers import MlflowUri, TensorBoardDirectory, TrackFile, trackers
 from stepml.client.repeats import MOST_REPEATS, repeated_names, repeats
@@ -66,7 +66,7 @@ def run(
         typer.Option(
             "--code",
             metavar="PATH",
-            help="The code of model.entry_point: a directory, a .zip or a .py file.",
+            help=CODE_HELP,
         ),
     ] = None,
     repeat: Annotated[
@@ -95,15 +95,16 @@ def run(
 
     Ctrl-C stops watching; the job continues.
     """
+    from stepml.client.own_code import at_place, require_entry_points, with_own_code
     from stepml.job.job_files import checked_spec
 
     file, text = file_of(job), job_given(job, settings)
     chosen = name if name is not None else default_name(job)
-    packed = None if code is None else pack(code)
+    text, packed = with_own_code(text, code, file)
     names = [chosen] if repeat is None else repeated_names(chosen, repeat)
-    spec = checked_spec(text if packed is None else with_code(text, STAND_IN, file), names, file)
+    spec = checked_spec(text, names, file)
     if packed is not None:
-        require_entry_point(packed, spec)
+        require_entry_points(packed, spec)
     if strict:
         text = json.dumps({**json.loads(text), "strict": True})
     check_directory(out / names[0])
@@ -112,7 +113,7 @@ def run(
     client = target.client()
     client.callbacks = trackers(tensorboard, mlflow, track, detach)
     if packed is not None:
-        text = with_code(text, sent(client, packed, output), file)
+        text = at_place(text, sent(client, packed, output))
     if client.connection.is_local and (note := crowding_note(spec.workers, os.cpu_count() or 1)):
         output.line(note)
     if repeat is not None:

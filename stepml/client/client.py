@@ -15,6 +15,7 @@ from stepml.client.connection import Connection
 from stepml.client.giving import upload_data
 from stepml.client.job_sources import given_job
 from stepml.client.listing import JobSummary
+from stepml.client.own_code import at_place, require_entry_points, with_own_code
 from stepml.client.run import Run
 from stepml.client.run_list import Runs
 from stepml.client.run_records import find_run
@@ -22,6 +23,7 @@ from stepml.client.stack import Stack, find_stack
 from stepml.client.transfers import Upload
 from stepml.job.job_files import checked_job
 from stepml.job.names import DEFAULT_STACK, LATEST, new_name
+from stepml.job.parse import parse_job
 from stepml.job.spec import JobSpec
 from stepml.records.errors import InvalidArgumentError
 from stepml.records.execution import Execution
@@ -80,6 +82,7 @@ class Client:
         *,
         wait: bool = False,
         callbacks: Iterable[Callback] = (),
+        code: str | Path | None = None,
     ) -> Run:
         """Start a job.
 
@@ -95,11 +98,14 @@ class Client:
             Whether to wait until it has ended; see `Run.wait` for errors.
         callbacks : iterable of Callback
             They hear of the run whenever it is waited for, now or later.
+        code : str or Path, optional
+            The code that ``entry_point`` of the model or algorithm names: a directory, a .zip or
+            a .py file. It is copied to the stack's bucket, unless it is there.
 
         Raises
         ------
         InvalidJobError
-            The job or the name is invalid; nothing has started.
+            The job, its code or the name is invalid; nothing has started.
         RunNameTakenError
             Another execution has used the name.
         TypeError
@@ -108,7 +114,7 @@ class Client:
         hearing = checked_callbacks(callbacks)
         text, stem = given_job(job)
         chosen = new_name(stem) if name is None else checked_text("name", name)
-        text = checked_job(text, chosen)
+        text = self._with_code(text, chosen, None if code is None else Path(code).expanduser())
         started = executions.start(self.connection, self.stack, text, chosen)
         run = self._run(started, hearing)
         return run.wait() if wait else run
@@ -237,6 +243,15 @@ class Client:
             See `stepml.packaging.user_code.packed_code`.
         """
         return transfers.upload_code(self.connection, self.stack, code)
+
+    def _with_code(self, text: str, name: str, path: Path | None) -> str:
+        """Return the text of a job that may start, whose own code has been sent."""
+        text, packed = with_own_code(text, path)
+        text = checked_job(text, name)
+        if packed is None:
+            return text
+        require_entry_points(packed, parse_job(text))
+        return at_place(text, self.upload_code(packed).uri)
 
     def _run(self, execution: Execution, callbacks: Sequence[Callback] = ()) -> Run:
         hearing = (*self.callbacks, *callbacks)

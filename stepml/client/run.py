@@ -158,29 +158,40 @@ class Run(RunViews):
             raise RunFailedError(self.name, failure)
         return self
 
-    def model(self) -> TrainedModel:
+    def model(self, code: str | Path | None = None) -> TrainedModel:
         """Return the trained model, after waiting for the end of the job.
+
+        Parameters
+        ----------
+        code : str or Path, optional
+            As of `load_model`: the code of a network or model of one's own, which then runs here.
 
         Raises
         ------
         RunFailedError
             The job has ended without one.
         """
-        return self._model
+        return self._model if code is None else self._loaded(code)
 
     @cached_property
     def _model(self) -> TrainedModel:
+        return self._loaded(None)
+
+    def _loaded(self, code: str | Path | None) -> TrainedModel:
         from stepml.model_loading import load_model  # which needs NumPy
 
         if self.status != SUCCEEDED:
             self.wait()
         with TemporaryDirectory() as directory:
             self.download(Path(directory))
-            return load_model(directory)
+            return load_model(directory, code=code)
 
-    def predict(self, X: Any) -> Any:
-        """Return the model's prediction for each row; see `TrainedModel.predict`."""
-        return self.model().predict(X)
+    def predict(self, X: Any, code: str | Path | None = None) -> Any:
+        """Return the model's prediction for each row; see `TrainedModel.predict`.
+
+        ``code`` is that of `model`.
+        """
+        return self.model(code).predict(X)
 
     def download(self, directory: str | Path) -> dict[str, Path]:
         """Copy the job's model, its card, report and history to ``directory``; return their paths.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from stepml.job.errors import InvalidCodeError
@@ -61,6 +62,39 @@ def packed_code(path: Path) -> PackedCode:
         archive = _archive(path)
     except OSError as error:
         raise InvalidCodeError(f"code: {str(path)!r} cannot be read: {error.strerror}") from None
+    return _packed(archive)
+
+
+def packed_modules(names: Collection[str]) -> PackedCode:
+    """Pack importable modules and packages of this machine, by their names without dots.
+
+    Raises
+    ------
+    InvalidCodeError
+        One cannot be found, or has no files, or all are too large.
+    """
+    files: dict[str, Path] = {}
+    for name in sorted(names):
+        files |= _files_of_module(name)
+    _require_small(files, ", ".join(sorted(names)))
+    return _packed(zip_archive(files))
+
+
+def _files_of_module(name: str) -> dict[str, Path]:
+    spec = find_spec(name)
+    if spec is not None and spec.submodule_search_locations:
+        folders = [Path(each) for each in spec.submodule_search_locations]
+        return {
+            f"{name}/{each.relative_to(folder).as_posix()}": each
+            for folder in folders
+            for each in _files(folder)
+        }
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        raise InvalidCodeError(f"code: the installed package {name!r} has no Python files to send")
+    return {f"{name}.py": Path(spec.origin)}
+
+
+def _packed(archive: bytes) -> PackedCode:
     require_archive(archive)
     with zipfile.ZipFile(io.BytesIO(archive)) as opened:
         names = tuple(each.filename for each in opened.infolist() if not each.is_dir())
@@ -78,14 +112,19 @@ def _archive(path: Path) -> bytes:
         raise InvalidCodeError(
             f"code: expected a directory, a .zip or a .py file, got {str(path)!r}"
         )
+    _require_small(files, str(path))
+    return zip_archive(files)
+
+
+def _require_small(files: Mapping[str, Path], where: str) -> None:
+    """Refuse files that are too large before they are read, such as a folder of data."""
     size = sum(each.stat().st_size for each in files.values())
-    if size > MOST_UNPACKED_BYTES:  # not to read a folder of data
+    if size > MOST_UNPACKED_BYTES:
         largest = max(files, key=lambda name: files[name].stat().st_size)
         raise InvalidCodeError(
-            f"code: expected at most {MOST_UNPACKED_BYTES:,} bytes in {str(path)!r}, got "
+            f"code: expected at most {MOST_UNPACKED_BYTES:,} bytes in {where!r}, got "
             f"{size:,}; the largest file is {largest}"
         )
-    return zip_archive(files)
 
 
 def _files(directory: Path) -> Iterator[Path]:

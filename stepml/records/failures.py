@@ -21,7 +21,13 @@ MAX_DEPTH = 8
 _WRAPPERS = frozenset({"", "States.TaskFailed", "States.ALL"})
 # Errors in the job itself, found before it starts: it must be corrected and started anew.
 _OF_THE_JOB = frozenset(
-    {"InvalidJobError", "InvalidNetworkError", "ModelTooLargeError", "JobIdTakenError"}
+    {
+        "InvalidJobError",
+        "InvalidCodeError",
+        "InvalidNetworkError",
+        "ModelTooLargeError",
+        "JobIdTakenError",
+    }
 )
 # Errors in the data as they were planned.
 _OF_THE_DATA = frozenset(

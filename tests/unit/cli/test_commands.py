@@ -185,7 +185,7 @@ def test_code_that_lacks_the_entry_point_is_refused_before_any_request(
         assert expected in " ".join(result.stderr.split())
     job.write_text(json.dumps(JOB), encoding="utf-8")
     result = invoke("run", job, "--code", "other.py", code=2)
-    assert "--code: has no effect without model.entry_point in the job" in result.stderr
+    assert "code: has no effect without model.entry_point or" in " ".join(result.stderr.split())
     job.write_text(json.dumps(OWN_JOB), encoding="utf-8")
     result = invoke("run", job, code=2)
     assert "`stepml run JOB.json --code PATH` makes one" in " ".join(result.stderr.split())
@@ -570,7 +570,7 @@ RETRY = "{} stepml retry x --local"
         ([CORRECTION.format(" or its data")], ["TrainingDivergedError", "CompressionError"]),
         (
             [CORRECTION.format(" or its code").replace("JOB.json", "JOB.json --code PATH")],
-            ["InvalidNetworkError"],
+            ["InvalidCodeError", "InvalidNetworkError"],
         ),
         (
             [RETRY.format("resume it:   ")],
