@@ -67,7 +67,7 @@ def test_the_page_has_the_code_and_the_job_of_the_example(name: str) -> None:
     )
     assert _plain(shown) == _plain((EXAMPLES / f"{name}.py").read_text(encoding="utf-8"))
     if name == "huber":
-        (text,) = re.findall(r"```json\n(.*?)```", PAGE, re.S)
+        text = re.findall(r"```json\n(.*?)```", PAGE, re.S)[0]
         assert json.loads(text) == json.loads((EXAMPLES / "huber.json").read_bytes())
 
 
