@@ -180,9 +180,11 @@ def _label(view: DataView) -> str:
 
 def _weight_name(view: DataView) -> str | None:
     layout = _layout(view)
-    if not layout.has_weights or isinstance(layout.weight, str):
-        return layout.weight
+    if not layout.has_weights:
+        return None
     names, column = layout.column_names, layout.weight_column
+    if isinstance(layout.weight, str):
+        return str(layout.weight)
     return str(names[column]) if names else f"column {column % layout.n_columns + 1}"
 
 

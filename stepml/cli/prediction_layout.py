@@ -164,19 +164,12 @@ class _Finder:
         Those that are there are found by their names or, if there are as many columns as in the
         job's data, by their indices.
         """
-        asked = [(self.data.get("validation") or {}).get("column"), self.data.get("weight")]
-        n_roles = sum(each is not None for each in asked) + (
-            self.data.get("has_label") is not False
-        )
-        n_columns = self._width + n_roles
-        has_all = layout.n_columns == n_columns
-        found = [
-            layout.column_names.index(each)
-            if layout.column_names.count(each) == 1
-            else each % n_columns
-            for each in asked
-            if layout.column_names.count(each) == 1 or (isinstance(each, int) and has_all)
-        ]
+        roles = (self.data.get("validation") or {}).get("column"), self.data.get("weight")
+        asked = [each for each in roles if each is not None]
+        n_columns = self._width + len(asked) + (self.data.get("has_label") is not False)
+        names, has_all = layout.column_names, layout.n_columns == n_columns
+        found = [names.index(each) for each in asked if names.count(each) == 1]
+        found += [each % n_columns for each in asked if isinstance(each, int) and has_all]
         return replace(layout, ignored=tuple(found))
 
     def _rows(self, layout: Layout, order: Order, *assumed: str) -> Found:
