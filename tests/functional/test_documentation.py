@@ -16,7 +16,9 @@ from tests.support.local_stack import LocalStack
 from tests.support.paths import ROOT
 
 RUN = ["tutorial.md", "how_to/python.md"]
-OTHERS = [f"how_to/{name}.md" for name in ("failed_rank", "learning_rate", "redis", "paper")]
+OTHERS = [
+    f"how_to/{name}.md" for name in ("failed_rank", "learning_rate", "redis", "paper", "trackers")
+]
 OTHERS.append("how_to/channel_and_pattern.md")
 PAGES = RUN + (OTHERS if os.environ.get("STEPML_ALL_GUIDES") else [])
 
