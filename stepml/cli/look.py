@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,7 +19,6 @@ from stepml.cli.options import (
     Target,
 )
 from stepml.cli.output import Output
-from stepml.job.json_logs import METRICS
 from stepml.job.names import DEFAULT_STACK
 from stepml.records.errors import InvalidArgumentError
 
@@ -60,7 +58,7 @@ def logs(
         lines = run.logs(rank)
         output.document({"job_id": run.name, "lines": [dataclasses.asdict(line) for line in lines]})
         for line in lines:
-            output.line(log_text(line), log_style(line))
+            output.line(str(line), log_style(line))
         if not lines:
             whose = "" if rank is None else f" by rank {rank}"
             output.complaint(f"no log lines{whose} of {run.name}")
@@ -68,7 +66,7 @@ def logs(
     try:
         for line in run.follow_logs(rank):
             output.json_line(dataclasses.asdict(line))
-            output.line(log_text(line), log_style(line))
+            output.line(str(line), log_style(line))
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
 
@@ -94,29 +92,8 @@ def schema(as_json: AsJson = False) -> None:
     Output(as_json=True).document(job_schema())
 
 
-def log_text(line: LogLine) -> str:
-    """Format a log line for people."""
-    moment = datetime.fromtimestamp(line.timestamp_ms / 1000).astimezone()
-    where = [line.function]
-    if line.epoch is not None:
-        where.append(f"epoch {line.epoch}")
-    if line.rank is not None:
-        where.append(f"rank {line.rank}")
-    fields = dict(line.fields)
-    # An error as in Python's traces: class and message.
-    failure = [str(fields.pop(name)) for name in ("error", "reason") if name in fields]
-    message = ": ".join([line.message, *failure])
-    others = "".join(
-        f" {name}={_rounded(value)}" for name, value in fields.items() if name != METRICS
-    )
-    clock = moment.strftime("%H:%M:%S") + f".{line.timestamp_ms % 1000:03}"
-    return f"{clock} {line.level:<7} {', '.join(where)}: {message}{others}"
-
-
-def _rounded(value: object) -> object:
-    return f"{value:.6g}" if isinstance(value, float) else value
-
-
 def log_style(line: LogLine) -> str | None:
     """Return the colour of a log line; None for the terminal's default."""
-    return "red" if line.level in {"ERROR", "CRITICAL"} else None
+    from stepml.client.log_lines import SEVERE
+
+    return "red" if line.level in SEVERE else None

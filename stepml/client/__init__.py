@@ -11,7 +11,7 @@
 from stepml.client.callbacks import Callback
 from stepml.client.client import Client
 from stepml.client.connection import Connection, connect
-from stepml.client.logs import LogLine
+from stepml.client.log_lines import LogLine, LogLines
 from stepml.client.retrying import Retried
 from stepml.client.run import Run
 from stepml.client.run_facts import RunFacts
@@ -50,6 +50,7 @@ __all__ = [
     "Failure",
     "InvalidArgumentError",
     "LogLine",
+    "LogLines",
     "Parts",
     "Phase",
     "Retried",

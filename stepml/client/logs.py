@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stepml.client.arguments import integer
 from stepml.client.connection import Connection, translated
+from stepml.client.log_lines import LogLine
 from stepml.client.stack import Stack
 from stepml.job.errors import InvalidJobError
 from stepml.job.parse import parse_job
@@ -24,20 +24,6 @@ if TYPE_CHECKING:
 MARGIN = timedelta(seconds=60)
 # Fields of `LogLine`, or known to its reader.
 _PLACED = frozenset({"level", "message", "job_id", "epoch", "rank", "timestamp"})
-
-
-@dataclass(frozen=True, slots=True)
-class LogLine:
-    """One line that a function logged about a job."""
-
-    event_id: str
-    timestamp_ms: int  # since 1970, UTC
-    function: str  # without the stack's name: executor
-    level: str
-    message: str
-    epoch: int | None
-    rank: int | None
-    fields: dict[str, Any]  # all others
 
 
 def require_rank(rank: int | None, job: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from stepml.client import epochs, executions, listing, logs, rank_times, stored
 from stepml.client.connection import Connection
 from stepml.client.continuations import newest_continuation
-from stepml.client.logs import LogLine
+from stepml.client.log_lines import LogLine, LogLines
 from stepml.client.stack import Stack
 from stepml.client.stored import Stored
 from stepml.job import keys
@@ -123,7 +123,7 @@ class RunFacts:
         """Return the events of one of its executions with a larger id, in any order."""
         return executions.events_after(self.connection, execution, event_id)
 
-    def logs(self, rank: int | None = None) -> list[LogLine]:
+    def logs(self, rank: int | None = None) -> LogLines:
         """Return the log lines of the job's functions, of one rank or all, oldest first.
 
         Raises
@@ -133,7 +133,7 @@ class RunFacts:
         """
         state = self.state
         logs.require_rank(rank, state.job)
-        return logs.read_logs(self.connection, self.stack, state, rank)
+        return LogLines(logs.read_logs(self.connection, self.stack, state, rank))
 
     def follow_logs(
         self, rank: int | None = None, sleep: Callable[[float], None] = time.sleep

@@ -24,11 +24,11 @@ from typer.testing import CliRunner, Result
 from stepml.cli.app import app
 from stepml.cli.display import epoch_row
 from stepml.cli.following import field_hint, next_steps
-from stepml.cli.look import log_style, log_text
+from stepml.cli.look import log_style
 from stepml.cli.output import Output
 from stepml.cli.run import crowding_note
 from stepml.client import Failure as ClientFailure
-from stepml.client.logs import LogLine
+from stepml.client import LogLine
 from stepml.job import keys
 from stepml.job.documents import encode
 from stepml.job.parse import parse_job
@@ -515,7 +515,7 @@ def test_numbers_of_a_log_line_are_rounded_and_declarations_for_cloudwatch_left_
     fields = {"seconds": 0.14895053899999766, "rows": 5, "cost": 1.25e-7, "_aws": {"Timestamp": 1}}
     line = LogLine("1", 0, "executor", "INFO", "rank trained", 2, 1, fields)
 
-    assert log_text(line).endswith("rank trained seconds=0.148951 rows=5 cost=1.25e-07")
+    assert str(line).endswith("rank trained seconds=0.148951 rows=5 cost=1.25e-07")
 
 
 @pytest.mark.parametrize(
@@ -602,7 +602,7 @@ def test_what_failed_is_a_red_line_on_a_terminal(
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
 
-    Output(as_json=False).line(log_text(line), log_style(line))
+    Output(as_json=False).line(str(line), log_style(line))
 
     output = capsys.readouterr().out
     assert output.startswith("\x1b[31m")

@@ -284,7 +284,7 @@ def test_logs_are_those_of_the_job_and_the_rank_in_their_order(stack: MotoStack,
     assert [line.function for line in lines] == ["prepare", "executor", "executor"]
     assert lines[1].fields == {"seconds": 0.5}
     assert [line.message for line in run.logs(rank=1)] == ["second"]
-    assert run.logs(rank=3) == []
+    assert list(run.logs(rank=3)) == []
 
 
 def test_logs_of_a_stack_whose_name_goes_on_are_left_out(stack: MotoStack, name: str) -> None:
