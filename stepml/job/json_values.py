@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 from stepml.job.errors import InvalidJobError
 
 MAX_DEPTH = 8  # the spec has four levels
-_LARGEST_FLOAT = int(sys.float_info.max)
+_LARGEST_INTEGER = 2**64  # of any field; messages show larger numbers as 1e+300
+_LARGEST = 1e300  # of any field; arithmetic with it stays finite
 
 
 def normalised(value: Any, path: Sequence[str] = ()) -> Any:
@@ -40,12 +40,12 @@ def where(path: Sequence[str]) -> str:
 
 
 def _number(value: Any, path: Sequence[str]) -> Any:
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise InvalidJobError(f"{where(path)}: expected a finite number, got {value}")
-        return int(value) if value.is_integer() else value
-    if isinstance(value, int) and abs(value) > _LARGEST_FLOAT:
-        raise InvalidJobError(f"{where(path)}: the number is too large, beyond 1.8e308")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InvalidJobError(f"{where(path)}: expected a finite number, got {value}")
+    if isinstance(value, int | float) and abs(value) > _LARGEST:
+        raise InvalidJobError(f"{where(path)}: the number is too large, beyond {_LARGEST:g}")
+    if isinstance(value, float) and value.is_integer() and abs(value) < _LARGEST_INTEGER:
+        return int(value)
     return value
 
 

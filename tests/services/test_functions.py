@@ -954,8 +954,9 @@ OWN = os.getpid()
 NAMES = ("STEPML_BUCKET", "STEPML_MODULES", "OMP_NUM_THREADS")
 
 def tell(event, context):
-    return {"template": TEMPLATE, "bucket": BUCKET, "own": OWN, "pid": os.getpid(), "random": random.random(),
-            "parent": os.getppid(), "argv": sys.argv[1:], "key": os.environ["AWS_ACCESS_KEY_ID"],
+    return {"template": TEMPLATE, "bucket": BUCKET, "own": OWN, "pid": os.getpid(),
+            "random": random.random(), "parent": os.getppid(), "argv": sys.argv[1:],
+            "key": os.environ["AWS_ACCESS_KEY_ID"],
             "variables": {name: os.environ[name] for name in NAMES if name in os.environ}}
 """
 

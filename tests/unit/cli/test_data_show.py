@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -194,3 +195,20 @@ def test_a_decimal_comma_is_named_and_then_read() -> None:
     rows = "".join(f"{n % 7},{n % 10};{n % 2}\n" for n in range(60))
     assert "data.decimal" in show(written("t.csv", f"a;y\n{rows}"), code=2).stderr
     assert show_json("t.csv", "--set", "decimal=,")["columns"][0]["high"] == 6.8
+
+
+@pytest.mark.parametrize(
+    ("labels", "cure"),
+    [
+        (("1,5", "2,25"), "if they are numbers, set data.decimal to ','"),
+        (("1,500", "2,000"), "if they are numbers, set data.thousands to ',', or data.decimal"),
+        (("5 %", "7 %"), "if they are numbers, write them without units"),
+        (("a", "b"), ""),
+        (("2020-01-01", "2020-01-02"), ""),
+    ],
+)
+def test_labels_that_look_like_numbers_are_noted(labels: Sequence[str], cure: str) -> None:
+    rows = "".join(f"{n};{labels[n % 2]}\n" for n in (3, 5, 2, 4))
+    shown = " ".join(show(written("t.csv", f"a;y\n{rows}")).stdout.split())
+    assert ("are taken for texts" in shown) == bool(cure)
+    assert cure in shown

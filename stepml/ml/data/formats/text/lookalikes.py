@@ -11,6 +11,7 @@ from stepml.ml.data.formats.rows import shortened
 from stepml.ml.data.formats.text.numbers import is_text
 from stepml.ml.data.objects import DataObject
 
+NUMBERS = "numbers"
 _BLANKS = " \u00a0\u202f"
 # The first that all cells match is the cure.
 _NUMBERS = {
@@ -47,7 +48,7 @@ def refuse_lookalikes(data: DataObject, title: str, name: str, cells: Sequence[s
     InvalidDataError
         The message has the field that decides how to read them.
     """
-    found = _seeming(cells)
+    found = seeming(cells)
     if found is None:
         return
     what, cure = found
@@ -60,12 +61,12 @@ def refuse_lookalikes(data: DataObject, title: str, name: str, cells: Sequence[s
     )
 
 
-def _seeming(cells: Sequence[str]) -> tuple[str, str] | None:
+def seeming(cells: Sequence[str]) -> tuple[str, str] | None:
     """Return what cells seem to be, and the cure; None: text."""
     if all(map(_DATE.fullmatch, cells)):
         return "dates", "write them as in 2020-12-31"
     words = [each for each in cells if is_text(each.encode())]
     for cure, form in _NUMBERS.items():
         if all(re.fullmatch(form, each) for each in words):
-            return "numbers", cure
+            return NUMBERS, cure
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Collection, Sequence
 
 from stepml.job.errors import InvalidDataError
@@ -10,6 +11,8 @@ from stepml.ml.data.formats.columns import require_different_names
 from stepml.ml.data.formats.rows import shortened
 from stepml.ml.data.formats.text.first_lines import REPLACEMENT, FirstLines
 from stepml.ml.data.formats.text.headers import Cells, Header, find_header
+from stepml.ml.data.formats.text.lookalikes import NUMBERS, seeming
+from stepml.ml.data.formats.text.numbers import is_text
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject
 from stepml.ml.data.source_format import SourceFormat
@@ -65,7 +68,18 @@ def review_table(first: FirstLines, layout: Layout, source: SourceFormat) -> lis
     is_feature = any(each.column == 0 for each in layout.raw_columns)
     if is_feature and layout.n_columns > 1 and _counts(rows):
         notes.append(f"{layout.column_title(0)} counts the rows; an index is no feature")
-    return notes
+    return [*notes, *_notes_on_labels(rows, layout)]
+
+
+def _notes_on_labels(rows: Sequence[Cells], layout: Layout) -> list[str]:
+    """Return a note if labels are texts that look like numbers, such as 1,5."""
+    column = layout.label_column if layout.has_label else sys.maxsize
+    labels = [row[column].strip() for row in rows if len(row) > column]
+    words = [each for each in labels if is_text(each.encode())]
+    found = seeming(labels) if words else None
+    if found is None or found[0] != NUMBERS:
+        return []
+    return [f"labels such as {words[0]!r} are taken for texts; if they are numbers, {found[1]}"]
 
 
 def _require_no_row_names(data: DataObject, table: Sequence[Cells]) -> None:
