@@ -86,7 +86,7 @@ MODEL = Toy(
     (
         Entry(
             "stepml/job/models.py",
-            "Model = LogisticRegression",
+            "Model = (\n    LogisticRegression",
             "class MedianRegression(\n"
             '    ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="median_regression"\n'
             '):\n    """Least absolute deviations."""\n\n\n',
