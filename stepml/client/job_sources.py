@@ -80,6 +80,9 @@ def given_job(job: JobSpec | Mapping[str, Any] | str | bytes | PurePath) -> tupl
 
 
 def _is_name_of_file(text: str) -> bool:
+    """Return whether a text names a file: it has no sign that every job has."""
+    if text and not any(sign in text for sign in "\n{:="):
+        return True
     return "\n" not in text and PurePath(text).suffix.lower() in SUFFIXES
 
 

@@ -10,7 +10,7 @@ from stepml.records.errors import ServiceRefusedError
 
 T = TypeVar("T")
 
-_ABSENT = frozenset({"NoSuchKey", "404"})
+ABSENT = frozenset({"NoSuchKey", "404"})
 
 
 def find_document(
@@ -33,7 +33,7 @@ def find_object(connection: Connection, bucket: str, key: str) -> dict[str, Any]
         with translated(connection.endpoint_url):
             return dict(connection.client("s3").get_object(Bucket=bucket, Key=key))
     except ServiceRefusedError as error:
-        if error.code in _ABSENT:
+        if error.code in ABSENT:
             return None
         raise
 
@@ -44,7 +44,7 @@ def is_there(connection: Connection, bucket: str, key: str) -> bool:
         with translated(connection.endpoint_url):
             connection.client("s3").head_object(Bucket=bucket, Key=key)
     except ServiceRefusedError as error:
-        if error.code in _ABSENT:
+        if error.code in ABSENT:
             return False
         raise
     return True

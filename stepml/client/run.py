@@ -15,12 +15,13 @@ from stepml.client.arns import connection_of, train_execution
 from stepml.client.callbacks import Callback, Notifier, checked_callbacks
 from stepml.client.connection import Connection
 from stepml.client.live import shown_live, unseen
+from stepml.client.objects import ABSENT
 from stepml.client.retrying import Retried
 from stepml.client.run_views import RunViews
 from stepml.client.stack import Stack, find_stack
 from stepml.client.stopping import Stopped
 from stepml.client.watching import Sleep, Snapshot, sleep_within, until_ended
-from stepml.records.errors import RunFailedError
+from stepml.records.errors import RunFailedError, ServiceRefusedError
 from stepml.records.execution import SUCCEEDED, Execution
 
 if TYPE_CHECKING:
@@ -198,11 +199,22 @@ class Run(RunViews):
 
         Raises
         ------
+        RunFailedError
+            The job has ended without a model.
+        ServiceRefusedError
+            It has no model yet, or its results have been deleted.
         OSError
             ``directory`` cannot be written; nothing has changed there.
         """
         place = Path(directory)
-        return transfers.download_results(self.connection, self.stack, self.name, place)
+        try:
+            return transfers.download_results(self.connection, self.stack, self.name, place)
+        except ServiceRefusedError as error:
+            if error.code not in ABSENT:
+                raise
+            state = self._checked().state
+            why = "its results are deleted" if state.ended else "it is running"
+            raise ServiceRefusedError(error.code, f"{self.name} has no model: {why}") from error
 
     def retry(
         self, epoch: int | None = None, name: str | None = None, sleep: Sleep = time.sleep

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from stepml.client.connection import Connection, translated
+from stepml.client.objects import ABSENT
 from stepml.client.stack import Stack
 from stepml.job import keys
 from stepml.records.errors import ServiceRefusedError
@@ -68,7 +69,7 @@ def presence(connection: Connection, bucket: str, key: str, content: Content) ->
         with translated(connection.endpoint_url):
             head = connection.client("s3").head_object(Bucket=bucket, Key=key)
     except ServiceRefusedError as error:
-        if error.code == "404":
+        if error.code in ABSENT:
             return "absent"
         raise
     digest = head["Metadata"].get(DIGEST)

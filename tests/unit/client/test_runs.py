@@ -88,6 +88,8 @@ def test_a_run_gets_a_name_from_its_file_and_the_time(stack: MotoStack, tmp_path
         (7, "the job: expected a stepml.Job, a mapping, the path of a file or a text, got int"),
         (None, "the job: expected .* got NoneType"),
         ("absent.json", "the job 'absent.json' cannot be read: No such file"),
+        ("absent", "the job 'absent' cannot be read: No such file"),
+        (" ", "the job ' ' cannot be read"),
         ({"data": {"uri": {1}}}, r"data\.uri: expected a value of JSON"),
         ({**JOB, "workers": float("nan")}, "NaN"),
         ({**JOB, "typo": 1}, "unknown field 'typo'"),
@@ -131,8 +133,9 @@ def test_a_failed_run_raises_its_failure(stack: MotoStack, name: str) -> None:
 
     assert raised.value.failure.error == "BadRowError"
     failed = stack.client("failing").find(name)
-    with pytest.raises(RunFailedError):
-        failed.model()
+    for ask in (failed.model, lambda: failed.download("absent")):
+        with pytest.raises(RunFailedError):
+            ask()
     assert (failed.result, failed.cost, list(failed.epochs), list(failed.parts)) == (
         None,
         None,

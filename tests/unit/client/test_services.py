@@ -381,8 +381,9 @@ def test_results_that_cannot_all_be_fetched_change_nothing(
         directory.mkdir(parents=True)
         (directory / "model.json").write_bytes(b"old")
 
-    with pytest.raises(ServiceRefusedError, match="404"):
-        stack.client().named(name).download(directory)
+    run = stack.client().run(JOB_TEXT, name, wait=True)
+    with pytest.raises(ServiceRefusedError, match=f"{name} has no model: its results are deleted"):
+        run.download(directory)
 
     assert [path.name for path in tmp_path.rglob("*")] == (
         ["runs", name, "model.json"] if is_there else []
