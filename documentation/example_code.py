@@ -44,11 +44,15 @@ def _sources() -> Iterator[Path]:
     yield ROOT / "README.md"
     yield from sorted((ROOT / "docs").rglob("*.md"))
     yield from sorted((ROOT / "examples").rglob("*.ipynb"))
+    yield from sorted((ROOT / "examples").rglob("*.py"))
 
 
 def _programs(source: Path) -> Iterator[str]:
     """Yield the programs of a source: its blocks as one, then each file that it writes."""
     text = source.read_text(encoding="utf-8")
+    if source.suffix == ".py":
+        yield text
+        return
     blocks = _cells(text) if source.suffix == ".ipynb" else _PYTHON.findall(text)
     if blocks:
         yield GIVEN + "\n".join(blocks)
