@@ -15,7 +15,8 @@ from stepml.client.row_uploads import UPLOADS, send_rows
 from stepml.estimators.leftovers import delete_failed_job, delete_job
 from stepml.estimators.stored_rows import STORED_ROWS
 from stepml.job import errors, keys
-from stepml.job.errors import InvalidJobError
+from stepml.job.job_files import checked_job
+from stepml.job.written import object_json
 from stepml.ml.artifact import Artifact
 from stepml.records.errors import AccessError, RunFailedError
 from stepml.reports.epoch_rows import report_row
@@ -78,12 +79,17 @@ def fitted(
     AccessError
         A service cannot be reached or refuses.
     """
+    connection, stack, name = client.connection, client.stack, _new_name(stem)
     if keep:
-        uri = send_rows(client.connection, client.stack, rows, f"{UPLOADS}{rows.digest}/").uri
-        return _trained(client, _with_uri(job, uri), _new_name(stem))[0]
-    with STORED_ROWS.holding(client.connection, client.stack, rows) as held:
-        with _deleting(client, name := _new_name(stem)):
-            fit, report = _trained(client, _with_uri(job, held.uri(rows)), name)
+        place = f"{UPLOADS}{rows.digest}/"
+        whole = _checked(job, stack.bucket, place, name)
+        send_rows(connection, stack, rows, place)
+        return _trained(client, whole, name)[0]
+    with STORED_ROWS.holding(connection, stack, rows) as held:
+        whole = _checked(job, stack.bucket, held.place, name)
+        held.store(rows)
+        with _deleting(client, name):
+            fit, report = _trained(client, whole, name)
         held.copies.add(report.dataset.digest)
     return fit
 
@@ -92,8 +98,11 @@ def _new_name(stem: str) -> str:
     return f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}-{token_hex(4)}"
 
 
-def _with_uri(job: Mapping[str, Any], uri: str) -> dict[str, Any]:
-    return {**job, "data": {"uri": uri, **job["data"]}}
+def _checked(job: Mapping[str, Any], bucket: str, place: str, name: str) -> dict[str, Any]:
+    """Return a job with the place of its data, or raise `InvalidJobError`."""
+    whole = {**job, "data": {"uri": f"s3://{bucket}/{place}", **job["data"]}}
+    checked_job(object_json(whole), name)
+    return whole
 
 
 def _trained(client: Client, job: Mapping[str, Any], name: str) -> tuple[Fit, JobReport]:
@@ -158,8 +167,6 @@ def _deleting(client: Client, name: str) -> Iterator[None]:
     place = client.connection, client.stack.bucket, name
     try:
         yield
-    except InvalidJobError:  # before it started
-        raise
     except BaseException:
         delete_failed_job(*place)
         raise

@@ -51,14 +51,15 @@ class Held:
     copies: set[str] = field(default_factory=set)
     n_fits: int = 0  # that run
     used_at: float = 0.0
-    _uri: str = ""
+    _is_stored: bool = False
     _sending: Lock = field(default_factory=Lock)
 
-    def uri(self, rows: PackedRows) -> str:
-        """Return the place of ``rows``, after storing them if they are not there yet."""
+    def store(self, rows: PackedRows) -> None:
+        """Store ``rows`` at their place, unless that is done; other fits wait for it."""
         with self._sending:
-            self._uri = self._uri or send_rows(self.connection, self.stack, rows, self.place).uri
-            return self._uri
+            if not self._is_stored:
+                send_rows(self.connection, self.stack, rows, self.place)
+                self._is_stored = True
 
     def delete(self) -> None:
         """Delete the rows and their partitioned copies."""
@@ -91,7 +92,7 @@ class StoredRows:
 
     @contextmanager
     def holding(self, connection: Connection, stack: Stack, rows: PackedRows) -> Iterator[Held]:
-        """Have a place for rows until the block ends; `Held.uri` stores them there."""
+        """Have a place for rows until the block ends; `Held.store` puts them there."""
         held = self._begin(connection, stack, rows)
         try:
             yield held
