@@ -8,8 +8,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from stepml.ml.data.remainders import Remainders
 from stepml.ml.data.shards import Shard
-from stepml.ml.matrices import CsrMatrix, Floats64
+from stepml.ml.matrices import CsrMatrix, Floats64, chosen_rows
 
 _Counts = NDArray[np.int64]
 _Places = NDArray[np.intp]
@@ -28,7 +29,8 @@ class Ranked:
 
     @classmethod
     def of(cls, rows: Shard) -> Self:
-        """Return the ranked values of ``rows``."""
+        """Return the ranked values of ``rows``; see `by_weight`."""
+        rows = by_weight(rows)
         features, values, n_missing = _pairs(rows)
         n_features = rows.X.shape[1]
         order = np.lexsort((values, features))
@@ -80,6 +82,22 @@ class Ranked:
         places = np.where(is_zero, len(self.values), starts + behind)
         found: Floats64 = padded[places]
         return found
+
+
+def by_weight(rows: Shard) -> Shard:
+    """Return as many rows, each as often as its share of all weights, rounded up or down.
+
+    Rows without weights stay as they are.
+    """
+    if rows.weights is None or not rows.weights.any():
+        return rows
+    ends = np.cumsum(rows.weights, dtype=np.float64)
+    marks = (np.arange(len(ends)) + 0.5) * (ends[-1] / len(ends))
+    places = np.searchsorted(ends, marks)
+    rest = rows.remainders
+    if rest is not None:
+        rest = Remainders(rest.features, rest.values[places])
+    return Shard(chosen_rows(rows.X, places), rows.y[places], remainders=rest)
 
 
 def _pairs(rows: Shard) -> tuple[_Places, Floats64, _Counts]:

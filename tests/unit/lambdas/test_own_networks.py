@@ -349,3 +349,20 @@ def test_predictions_on_the_command_line_need_the_code_as_well(trained: Path) ->
     assert warned.stdout == found.stdout
     assert "warning: the code at" in warned.stderr
     assert "a remark" in warned.stderr
+
+
+def test_rows_have_weights_unless_the_network_has_a_loss_of_its_own() -> None:
+    data = {"uri": "s3://data/rows.csv", "format": "csv", "weight": 1}
+    head = "def network(input_shape, n_outputs, width):\n"
+    network = f"{head}    net = nn.Linear(input_shape[0], n_outputs)\n"
+    for loss, is_known in (("net", True), ("net, nn.CrossEntropyLoss()", False)):
+        text = f"from torch import nn\n{network}    return {loss}\n"
+        job = own_job({"nets/small.py": text}, data=data)
+        rows = [f"{n % 7},{n % 3},{n % 5},{n % 2}" for n in range(120)]
+        job.data.save("rows.csv", "\n".join(rows).encode())
+        if is_known:
+            job.initialised()
+            assert job.epoch(1).loss > 0
+            continue
+        with pytest.raises(InvalidJobError, match=r"data\.weight: expected none with a loss of"):
+            job.initialised()

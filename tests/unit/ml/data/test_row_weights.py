@@ -22,6 +22,7 @@ from stepml.ml.data import (
     sniff,
     unpack_shard,
 )
+from stepml.ml.data.ranks import Ranked
 from stepml.ml.matrices import CsrMatrix, dense
 from tests.support.data_sets import MemoryObjects, all_shards, described, partition
 
@@ -201,3 +202,20 @@ def test_a_shard_keeps_its_weights_when_it_is_packed() -> None:
     assert found.weights is not None
     assert found.weights.tolist() == [0, 1, 2]
     assert found.value_bytes >= shard.value_bytes
+
+
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_quantiles_are_those_of_repeated_rows(is_sparse: bool) -> None:
+    rng = np.random.default_rng(1)
+    X = np.round(rng.normal(size=(2000, 3)), 1).astype(np.float32)
+    X[:, 2] = rng.random(2000) < 0.7
+    times = np.where(X[:, 0] > 0, 3, rng.integers(0, 2, 2000))
+    found = sparse.csr_matrix(X)
+    csr = CsrMatrix(found.indptr.astype(np.int64), found.indices, found.data, 3)
+    weights = times.astype(np.float32) / 7
+    ranked = Ranked.of(Shard(csr if is_sparse else X, np.zeros(2000, np.float32), weights=weights))
+    repeated = np.repeat(X, times, axis=0)
+    for share in (0.25, 0.5, 0.75):
+        expected = np.quantile(repeated, share, axis=0)
+        np.testing.assert_allclose(ranked.quantile(share), expected, atol=0.101)
+    assert ranked.most_frequent()[2] == 1
