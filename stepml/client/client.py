@@ -128,7 +128,7 @@ class Client:
             There is no such job.
         """
         run = self.named(name)
-        run.require()
+        _ = run.state  # raises if there is no such job
         return run
 
     def named(self, name: str) -> Run:

@@ -88,12 +88,8 @@ class Run(RunViews):
         if connection is None:
             connection = connection_of(found, endpoint_url, profile)
         run = cls(connection, find_stack(connection, found.stack), found.execution)
-        run.require()
+        _ = run.state  # raises if there is no such job
         return run
-
-    def require(self) -> None:
-        """Raise `ExecutionNotFoundError` if there is no such job."""
-        _ = self.state
 
     def wait(
         self,

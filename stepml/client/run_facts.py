@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
-from stepml.client import epochs, executions, listing, logs, rank_times, stored
+from stepml.client import epochs, listing, logs, rank_times, stored
 from stepml.client.connection import Connection
-from stepml.client.continuations import newest_continuation
 from stepml.client.log_lines import LogLine, LogLines
 from stepml.client.stack import Stack
 from stepml.client.stored import Stored
@@ -90,10 +88,6 @@ class RunFacts:
         """Return the failure of the job in this state; None if it is running or has succeeded."""
         return epochs.job_failure(self.connection, self.stack, state)
 
-    def failure_of_attempt(self, child: str) -> Failure | None:
-        """Return the failure of an epoch's execution named ``child``; None if it is unknown."""
-        return epochs.child_failure(self.connection, self.stack, self.name, child)
-
     def attempts_at(
         self, state: ExecutionState, final: JobReport | None = None
     ) -> list[EpochAttempt]:
@@ -114,14 +108,6 @@ class RunFacts:
     def functions_by_epoch(self, reports: Sequence[EpochReport]) -> dict[int, list[FunctionTimes]]:
         """Return `functions_of` of several epochs, read at once if the reports do not have them."""
         return rank_times.functions_by_epoch(self.connection, self.stack, self.name, reports)
-
-    def newest_continuation(self, state: ExecutionState) -> Execution | None:
-        """Return the newest execution that continues the job, or None."""
-        return newest_continuation(self.connection, self.stack, state)
-
-    def events_after(self, execution: Execution, event_id: int) -> list[dict[str, Any]]:
-        """Return the events of one of its executions with a larger id, in any order."""
-        return executions.events_after(self.connection, execution, event_id)
 
     def logs(self, rank: int | None = None) -> LogLines:
         """Return the log lines of the job's functions, of one rank or all, oldest first.

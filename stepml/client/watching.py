@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from stepml.client.arguments import checked_timeout
 from stepml.client.attempt_failures import epoch_child
 from stepml.client.connection import is_throttled
+from stepml.client.continuations import newest_continuation
+from stepml.client.epochs import child_failure
+from stepml.client.executions import events_after
 from stepml.client.function_waits import FunctionWait
 from stepml.client.run_facts import RunFacts
 from stepml.job.reports import DatasetFacts, EpochReport
@@ -164,7 +167,9 @@ class Watcher:
     def _read_history(self) -> None:
         # Only of the newest execution: the earlier ones wait for it.
         followed = self._newest
-        events = self._run.events_after(followed.execution, followed.history.last_event_id)
+        events = events_after(
+            self._run.connection, followed.execution, followed.history.last_event_id
+        )
         known = len(followed.history.retried)
         followed.history.read(events)
         self._retried += followed.history.retried[known:]
@@ -177,7 +182,7 @@ class Watcher:
         return self._newest is not self._first and history.ended and not state.ended
 
     def _find_continuation(self, state: ExecutionState) -> None:
-        found = self._run.newest_continuation(state)
+        found = newest_continuation(self._run.connection, self._run.stack, state)
         if found is not None and found != self._newest.execution:
             if self._newest.history.last_failed is not None:  # the next one retries it
                 self._retried.append(self._newest.history.last_failed)
@@ -192,8 +197,12 @@ class Watcher:
     def _explain_failures(self) -> None:
         for task in self._retried[len(self._failed_attempts) :]:
             child = epoch_child(self._run.name, task.cause)
-            found = child and self._run.failure_of_attempt(child)
+            found = child and self._failure_of(child)
             self._failed_attempts.append(found or task.failure)
+
+    def _failure_of(self, child: str) -> Failure | None:
+        run = self._run
+        return child_failure(run.connection, run.stack, run.name, child)
 
     def _read_epochs(self) -> None:
         # Continue after a report of a last epoch: it may be of a job that this one has resumed.

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from stepml.client import Client, Failure, connect
+from stepml.client.epochs import child_failure
 from stepml.job import keys
 from stepml.job.documents import encode
 from stepml.job.reports import Failure as Record
@@ -53,7 +54,7 @@ def execution(task: dict[str, Any], events: list[dict[str, Any]], **more: Any) -
 def failure(stack: MotoStack, executions: dict[str, dict[str, Any]]) -> Failure:
     connection = connect(stack.endpoint_url)
     connection._clients["stepfunctions"] = States(executions)
-    found = Client(connection).named("job").failure_of_attempt("job-e2-r0-t1")
+    found = child_failure(connection, Client(connection).stack, "job", "job-e2-r0-t1")
     assert found is not None
     return found
 
