@@ -7,13 +7,14 @@ ASL_VALIDATOR := build/node/node_modules/.bin/asl-validator
 TEST_WORKERS ?= 3
 ARCHITECTURE ?= x86_64  # of functions on AWS, as the stack's parameter says; or arm64
 FUNCTIONS_PYTHON ?= 3.12  # of functions on AWS; or 3.13
+PYTHONS ?= 3.11 3.12 3.13  # on which `make wheels` tries the wheel, as far as they are here
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu  # builds for CPUs; those of PyPI bring CUDA along
 REGIONS := us-east-1 eu-central-1 us-gov-west-1 cn-north-1  # of each partition of AWS
 LINT_TOOLS := build/lint-tools
 PACKAGES := stepml lambdas comm storage ps_server
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos fuzz lint format schema idl docs guides notebooks pictures screenshots bench soak package down constraints clean install install-dev \
+.PHONY: help run test chaos fuzz lint format schema idl docs guides notebooks wheels pictures screenshots bench soak package down constraints clean install install-dev \
   caches torch-image torch-trial
 
 help: ## Print this help
@@ -85,6 +86,9 @@ guides: install-dev caches ## Run the commands of the tutorial and of the how-to
 
 notebooks: install-dev caches ## Run the notebooks of examples/notebooks
 	STEPML_ALL_NOTEBOOKS=1 $(BIN)/pytest tests/functional/test_notebooks.py
+
+wheels: install-dev caches ## Install the wheel into empty environments of Python 3.11, 3.12 and 3.13, and use it
+	$(BIN)/python -m tests.wheel $(PYTHONS)
 
 pictures: install-dev ## Draw the graphs of the state machines in docs/pictures
 	$(BIN)/python -m documentation.graphs

@@ -83,6 +83,7 @@ def _used(python: Path, workplace: Path) -> int:
         "PATH": f"{python.parent}:{os.environ['PATH']}",
         "HOME": str(workplace / "home"),
         "STEPML_STATE_DIR": str(workplace / "state"),
+        "MLFLOW_ALLOW_FILE_STORE": "true",  # a store without a server
     }
     (workplace / "home").mkdir()
     person = [python, "-I", workplace / PERSON.name, port]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 BIN = Path(sys.executable).parent
+DIGITS = Path.home() / ".cache" / "stepml" / "datasets" / "digits.csv"
 HEAVY = {"pandas", "matplotlib", "sklearn", "scipy", "torch", "IPython", "numpy"}
 JOB = {
     "data": {"uri": "data/digits.csv", "label": "digit"},
@@ -38,7 +39,7 @@ def commands() -> None:
     command("data", "get", "digits", "--local", "--upload")
     Path("job.json").write_text(json.dumps(JOB))
     command("run", "job.json", "--local", "--name", "by-command")
-    command("predict", "runs/by-command", "data/digits.csv", "--out", "predictions.csv")
+    command("predict", "runs/by-command", str(DIGITS), "--out", "predictions.csv")
 
 
 def client() -> None:
@@ -86,12 +87,12 @@ def trackers() -> None:
     import stepml
     from stepml.tracking import JsonLines, MLflow, TensorBoard
 
-    callbacks = [JsonLines("track.jsonl"), TensorBoard("logs"), MLflow("sqlite:///mlflow.db")]
+    callbacks = [JsonLines("track.jsonl"), TensorBoard("logs"), MLflow(f"file:{Path.cwd()}/mlruns")]
     stepml.Client().run(JOB, wait=True, callbacks=callbacks)
     lines = [json.loads(each) for each in Path("track.jsonl").read_text().splitlines()]
     assert len(lines) >= 4
     assert any(Path("logs").rglob("events.out.tfevents.*"))
-    assert Path("mlflow.db").stat().st_size > 0
+    assert any(Path("mlruns").rglob("metrics/*"))
 
 
 def sdk() -> None:
@@ -108,8 +109,9 @@ def sdk() -> None:
 
 def own_code() -> None:
     """A model and an algorithm of the person's own train without a fork."""
+    command("data", "get", "diabetes", "--local", "--upload")
     for job in sorted(Path("examples/own_code").glob("*.json")):
-        command("run", str(job), "--local", "--code", "examples/own_code", "--name", job.stem)
+        command("run", str(job), "--local", "--code", str(job.parent), "--name", job.stem)
 
 
 def notebooks() -> None:
