@@ -21,6 +21,8 @@ from stepml.job.spec import JobSpec
 from stepml.job.spec_base import SpecGroup
 from stepml.job.written import plain
 
+_CODE_TO_COME = "code/stand-in.zip"
+
 
 class Builder(type):
     """The type of a stand-in; its instances are those of the type for which it stands."""
@@ -63,10 +65,14 @@ def builder(group: type[SpecGroup], name: str) -> Builder:
 
 
 def _job(fields: dict[str, Any]) -> JobSpec:
-    spec, mistakes = salvaged(plain(fields))
+    document = plain(fields)
+    groups = [document.get(name) for name in ("model", "algorithm")]
+    names_code = any(isinstance(each, dict) and each.get("entry_point") for each in groups)
+    code_comes = names_code and document.get("code") is None  # by Client.run(job, code=…)
+    spec, mistakes = salvaged({**document, "code": _CODE_TO_COME} if code_comes else document)
     if spec is None or mistakes:
         raise InvalidJobError.of(mistakes)
-    return spec
+    return msgspec.structs.replace(spec, code=None) if code_comes else spec
 
 
 def _group(group: type[SpecGroup], fields: dict[str, Any]) -> SpecGroup:

@@ -26,6 +26,7 @@ from types import ModuleType
 from typing import Any
 
 from stepml.job.errors import InvalidCodeError
+from stepml.ml.own.finder import OwnFinder
 
 MOST_PACKED_BYTES = 50 * 2**20
 MOST_UNPACKED_BYTES = 100 * 2**20  # a function has 512 MB for files
@@ -37,6 +38,7 @@ _DAMAGES = (
     *(NotADirectoryError, IsADirectoryError, FileExistsError),  # a file as a folder
 )
 _IMPORTING = RLock()
+_FINDER = OwnFinder()
 _active: list[Path] = []  # the directory on sys.path, if there is one
 
 
@@ -103,8 +105,8 @@ def imported_function(
     """Return the function or class ``package.module:name`` in ``directory``.
 
     Modules of other code, which an earlier job of this process used, are forgotten: each code has
-    names of its own. Modules of StepML, Python and its libraries come first. ``field`` of the job
-    names the entry point, which is a "function" or a "class".
+    names of its own. Modules of StepML, Python and the libraries of functions come first. ``field``
+    of the job names the entry point, which is a "function" or a "class".
 
     Raises
     ------
@@ -116,6 +118,7 @@ def imported_function(
     name, _, function = entry_point.partition(":")
     with _IMPORTING:
         _activate(directory)
+        _FINDER.prefer(directory, name.partition(".")[0])
         module = _imported(name, directory, field)
     found = getattr(module, function, None)
     if not callable(found):
@@ -143,7 +146,7 @@ def _imported(name: str, directory: Path, field: str) -> ModuleType:
 
 
 def _require_own(module: ModuleType | None, directory: Path, field: str) -> None:
-    if module is not None and not _is_of(module, directory):
+    if module is not None and not _is_of(module, directory) and not _is_same(module, directory):
         raise InvalidCodeError(
             f"{field}: {module.__name__!r} is a module of Python, StepML or a library; rename yours"
         )
@@ -169,6 +172,20 @@ def _is_of(module: ModuleType, directory: Path) -> bool:
         places = [file] if file else list(getattr(module, "__path__", []))
         return any(Path(each).is_relative_to(directory) for each in places)
     except (TypeError, ValueError, KeyError):  # modules of others may say anything
+        return False
+
+
+def _is_same(module: ModuleType, directory: Path) -> bool:
+    """Return whether a module from elsewhere has the file that the code has, to the letter.
+
+    So it is where the package of the code is installed, and imported already.
+    """
+    file = Path(str(getattr(module, "__file__", None)))
+    own = directory.joinpath(*module.__name__.split("."))
+    try:
+        own = own / file.name if file.stem == "__init__" else own.with_suffix(file.suffix)
+        return file.read_bytes() == own.read_bytes()
+    except (OSError, ValueError):
         return False
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import stepml
 from stepml.client.own_code import STAND_IN, with_own_code
 from stepml.job.errors import InvalidCodeError, InvalidJobError
 from stepml.job.parse import parse_job
@@ -121,6 +122,9 @@ def test_a_client_sends_code_once_and_names_it_in_the_job(stack: MotoStack) -> N
         client.run(EXAMPLES / "huber.json", f"own-{number}", code=EXAMPLES / "huber.py")
         for number in (1, 2)
     ]
+    model = stepml.CustomModel(entry_point="huber:Huber", options={"delta": 50}, convex=True)
+    job = stepml.Job(data=stepml.Data(uri="data/diabetes.csv", format="csv"), model=model)
+    runs.append(client.run(job, "own-0", code=EXAMPLES / "huber.py"))
     (uri,) = {json.loads(run.state.job)["code"] for run in runs}
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     s3 = client.connection.client("s3")
