@@ -12,7 +12,6 @@ from lambdas.job_store.code import ready_code
 from lambdas.job_store.plans import PartitionPlan, TrainingPlan
 from lambdas.job_store.store import JobStore
 from lambdas.job_store.training_memory import StepRows, TrainingMemory
-from stepml.job.algorithm_base import Descent
 from stepml.job.choices import with_rows
 from stepml.job.errors import InvalidJobError, InvalidNetworkError
 from stepml.job.models import Neural
@@ -134,8 +133,8 @@ def require_rows_enough(plan: TrainingPlan) -> None:
 
 def _rows_of_steps(plan: TrainingPlan) -> set[int]:
     """Return the numbers of rows whose gradient a rank computes at once."""
-    descent, batches = settled(plan.spec.algorithm), set[int]()
-    assert isinstance(descent, Descent)  # others train no networks
+    descent, batches = settled(plan.spec.algorithm).as_descent, set[int]()
+    assert descent is not None  # others train no networks
     for rows in plan.shard_rows:
         most = rows if descent.averages_models else max(plan.shard_rows)
         n_batches = -(-most // settled(descent.batch_size))

@@ -148,9 +148,9 @@ class TrainingMemory:
 
     @property
     def _descent(self) -> Descent:
-        algorithm = settled(self.spec.algorithm)
-        assert isinstance(algorithm, Descent)  # others train no networks
-        return algorithm
+        descent = settled(self.spec.algorithm).as_descent
+        assert descent is not None  # others train no networks
+        return descent
 
     @property
     def _parts(self) -> int:

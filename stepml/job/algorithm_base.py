@@ -119,6 +119,11 @@ class AlgorithmSpec(SpecGroup, frozen=True, kw_only=True):
         """Return the descent whose learning rate is chosen by rehearsals; None: there is none."""
         return None
 
+    @property
+    def as_descent(self) -> Descent | None:
+        """A descent with the same batches and about the same memory; None: there is none."""
+        return None
+
     def remedies(self, model: ModelSpec) -> tuple[str, ...]:
         """Return advice for a job that diverges."""
         return ("lower algorithm.learning_rate",)
@@ -196,6 +201,10 @@ class Descent(AlgorithmSpec, frozen=True, kw_only=True):
     def parts(self) -> int | None:
         """Parts of a batch whose gradients are computed one after another; None: it has none."""
         return None
+
+    @property
+    def as_descent(self) -> Descent | None:
+        return self
 
     @property
     def starts_at_sample(self) -> bool:

@@ -40,7 +40,8 @@ def _check_code(spec: JobSpec) -> None:
     if spec.needs_code and spec.code is None:
         raise InvalidJobError(
             f"code: {spec.code_fields[0]} names code of your own; expected s3://bucket/key of a "
-            "zip file with it (`stepml run JOB.json --code PATH` makes one), got none"
+            "zip file with it (`stepml run JOB.json --code PATH` makes one, as does "
+            "`Client.run(job, code=PATH)`), got none"
         )
     if spec.code is not None and not spec.needs_code:
         raise InvalidJobError(

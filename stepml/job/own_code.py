@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 from msgspec import Meta
 
-from stepml.job.algorithm_base import AlgorithmSpec, BatchSize, LocalEpochs
+from stepml.job.algorithm_base import AlgorithmSpec, BatchSize, Descent, LocalEpochs
 from stepml.job.errors import InvalidJobError
 from stepml.job.model_base import ModelSpec, Penalty, Trait
 from stepml.job.places import EntryPoint
@@ -57,6 +57,10 @@ class CustomModel(ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="c
         return self.learns == "classes"
 
 
+class _LocalSteps(Descent, frozen=True, kw_only=True):
+    averages_models: ClassVar[bool] = True
+
+
 class CustomAlgorithm(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="custom"):
     """Steps of your own on a rank's batches, merged once an epoch.
 
@@ -77,6 +81,11 @@ class CustomAlgorithm(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name"
     @property
     def needs_code(self) -> bool:
         return True
+
+    @property
+    def as_descent(self) -> Descent | None:
+        # Two moments stand for arrays of the user's, and the start of the epoch.
+        return _LocalSteps(batch_size=self.batch_size, optimiser="adam")
 
     def check(self, model: ModelSpec) -> None:
         if model.l1_factor:

@@ -231,7 +231,7 @@ class _BatchGradient:
         w = np.asarray(w, np.float32)
         out = np.empty_like(w)
         at = self._place
-        loss = self._model.batch_gradient(w, X, y, out, self._draws, at.number, at.row)
+        loss = self._model.batch_gradient(w, X, y, out, self._draws, at.number - 1, at.row)
         self._model.penalty.add_gradient(w, out)
         n_trained = self._model.n_trained
         if n_trained < len(out):

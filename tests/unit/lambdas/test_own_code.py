@@ -174,6 +174,20 @@ def test_own_steps_have_the_bits_of_model_averaging() -> None:
     )
 
 
+def test_own_steps_train_a_network_with_statistics_and_random_draws() -> None:
+    pytest.importorskip("torch")
+    network = (
+        "from torch import nn\n\n\ndef make(input_shape, n_outputs):\n    return nn.Sequential(\n"
+        "        nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.2), nn.Linear(8, n_outputs))\n"
+    )
+    model = {"name": "neural", "entry_point": "net:make"}
+    jobs = [
+        own_job(files={"net.py": network}, model=model, algorithm=algorithm)
+        for algorithm in (SGD, {**AVERAGING, "optimiser": "sgd"})
+    ]
+    assert trained(jobs[0]) == trained(jobs[1])
+
+
 @pytest.mark.parametrize("algorithm", [SGD, COUNTING], ids=["plain", "with arrays"])
 def test_patterns_pauses_and_resumption_do_not_change_a_bit(algorithm: dict[str, Any]) -> None:
     fields: dict[str, Any] = {"model": SQUARES, "algorithm": algorithm, "stop": {"max_epochs": 4}}
