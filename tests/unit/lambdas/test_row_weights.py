@@ -160,6 +160,7 @@ def test_clusters_of_weighted_rows() -> None:
 
 
 def test_a_network_learns_weighted_rows() -> None:
+    pytest.importorskip("torch")
     begun = job(
         "three",
         model={"name": "neural", "network": {"name": "mlp", "hidden": [8]}},

@@ -15,15 +15,13 @@ from sklearn.linear_model import ElasticNet, Ridge
 from sklearn.linear_model import LogisticRegression as LogisticReference
 from sklearn.svm import LinearSVC
 
-from stepml.job import algorithms, models, networks
+from stepml.job import algorithms, models
 from stepml.ml.matrices import CsrMatrix
 from stepml.ml.models import DataFacts, KMeans, LossModel, initial_centroids
 from stepml.ml.models.base import Array, Floats, Matrix, Model
 from stepml.ml.models.row_weights import facts_by_weight, weighted
-from stepml.ml.models.tallies import counts_of
 from tests.support.learning import InFlightEpoch, Orchestra, job_of, model_for
 
-MLP = networks.Mlp(hidden=(4,))
 N, D, L2 = 400, 5, 0.02
 RNG = np.random.default_rng(7)
 TIMES = RNG.integers(0, 4, N)  # the weight of each row; some are 0
@@ -46,11 +44,6 @@ LINEAR: list[tuple[models.Model, str]] = [
     (models.Svm(loss="squared_hinge"), "two"),
     (models.Svm(), "three"),
     (models.Svm(loss="squared_hinge", class_weight={"0": 2.0, "1": 1.0, "2": 1.0}), "three"),
-]
-NETWORKS: list[tuple[models.Model, str]] = [
-    (models.Neural(network=MLP, label_smoothing=0.1), "three"),
-    (models.Neural(network=MLP, loss="binary_cross_entropy"), "two"),
-    (models.Neural(network=MLP, loss="mean_squared_error"), "numbers"),
 ]
 
 
@@ -92,28 +85,6 @@ def same_quality(found: Any, expected: Any) -> None:
     assert found.loss == pytest.approx(expected.loss, rel=1e-5)
     assert found.metrics.keys() == expected.metrics.keys()
     assert found.metrics == pytest.approx(expected.metrics, rel=1e-5)
-
-
-@pytest.mark.parametrize(("spec", "kind"), NETWORKS, ids=str)
-def test_weights_repeat_rows_in_the_loss_of_networks(spec: models.Model, kind: str) -> None:
-    labels = LABELS[kind]
-    model: Any = model_for(spec, X, labels)
-    y, repeated = pair(model, labels)
-    w = model.initial_parameters()
-    by_weight, by_rows = np.empty_like(w), np.empty_like(w)
-    loss = model.gradient(w, X, y, out=by_weight)
-    assert loss == pytest.approx(model.gradient(w, X[REPEATED], repeated, out=by_rows), rel=1e-5)
-    np.testing.assert_allclose(by_weight, by_rows, rtol=1e-3, atol=1e-5)
-    same_quality(model.evaluate(w, X, y), model.evaluate(w, X[REPEATED], repeated))
-    # Slices of the validation rows may have no weight at all.
-    parts = [slice(0, 7), slice(7, 7), slice(7, N)]
-    tallies = sum(model.tally(w, X[part], y[part]) for part in parts)
-    same_quality(model.judged(tallies), model.evaluate(w, X, y))
-    if kind == "three":  # tables count rows
-        counts = counts_of(model.tally(w, X, y), 3)
-        assert np.array_equal(counts, model.confusion(w, X, y))
-        assert counts is not None
-        assert counts.sum() == N
 
 
 def parameters_of(estimator: Any) -> Floats:
@@ -247,7 +218,7 @@ def test_a_model_that_ignores_the_features_knows_the_weights() -> None:
     assert facts.label_mean == pytest.approx(labels[REPEATED].mean(), rel=1e-5)
 
 
-@pytest.mark.parametrize(("spec", "kind"), [*LINEAR, *NETWORKS], ids=str)
+@pytest.mark.parametrize(("spec", "kind"), LINEAR, ids=str)
 def test_rows_without_any_weight_have_no_loss(spec: models.Model, kind: str) -> None:
     model: Any = model_for(spec, X, LABELS[kind])
     y = weighted(model.targets(LABELS[kind]), np.zeros(N, np.float32))
