@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
 
+# boto3 would build its own, of a dozen facts, twice for each request.
+USER_AGENT = f"stepml boto3/{boto3.__version__}"
 DELETE_BATCH = 1000  # S3's DeleteObjects takes at most 1,000 keys
 _ABSENT = {"NoSuchKey", "NoSuchBucket", "NotFound", "404"}
 _DENIED = {"AccessDenied", "Forbidden", "403"}
@@ -186,6 +188,7 @@ def default_client() -> S3Client:
             # Values that need a checksum have one of ours.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
+            user_agent=USER_AGENT,
         ),
     )
 

@@ -12,24 +12,29 @@ from stepml.reports.run_card import run_card
 from stepml.reports.run_page import run_page
 from stepml.reports.run_progress import RunProgress
 from stepml.reports.run_record import RunRecord
+from stepml.studies.page import page_of
 from tests.support.browser import counted_requests, picture_of
 from tests.support.run_records import HOSTILE, run_record
+from tests.support.studies import study_of, whole_table
 
 SIZE = 1200  # of each page, in pixels
 GROUND, COMPUTE, WAIT, LINE, SUCCESS = "#ffffff", "#2c9a57", "#eab308", "#1f6fc4", "#17793f"
+TRANSFER = "#2f7fd6"
 CHARTS = {
     "report": (COMPUTE, WAIT),
     "comparison": (COMPUTE, WAIT),
+    "study": (COMPUTE, TRANSFER),
     "outputs of a notebook": (LINE, SUCCESS),
 }
 
 
 def test_a_browser_draws_pages_and_obeys_no_text(tmp_path: Path) -> None:
     with counted_requests() as (address, asked):
-        record = run_record(text=HOSTILE.format(address))
+        record, study = run_record(text=HOSTILE.format(address)), study_of(HOSTILE.format(address))
         pages = {
             "report": run_page(record),
             "comparison": comparison_page(compare([record, replace(record, job_id=address)])),
+            "study": page_of(study, whole_table(study, place=HOSTILE.format(address))),
             "outputs of a notebook": outputs_of(record),
         }
         frames = ""

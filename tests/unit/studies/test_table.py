@@ -11,64 +11,17 @@ import msgspec
 import pytest
 
 from stepml.client.stack import Stack
-from stepml.studies.cells import FUNCTIONS, Cell, cells_of
-from stepml.studies.definition import Study, parse_study
+from stepml.studies.cells import FUNCTIONS, cells_of
+from stepml.studies.definition import parse_study
 from stepml.studies.lines import cell_lines, table_lines
 from stepml.studies.page import page_of
 from stepml.studies.prices import server_usd, vm_usd
-from stepml.studies.results import CellResult, CurvePoint, Results
+from stepml.studies.results import CellResult, Results
 from stepml.studies.studying import CSV_FILE, PAGE_FILE, Studying
-from stepml.studies.table import COLUMNS, Table, csv_text, table_of
+from stepml.studies.table import COLUMNS, csv_text, table_of
+from tests.support.studies import TEXT, result_of, study_of, whole_table
 
 HOSTILE = "<script src='http://example.invalid/x'></script>&{{7*7}}"
-TEXT = """
-title = "TITLE"
-baselines = ["scikit-learn", "vm"]
-repeat = 2
-[job]
-data = { uri = "data/rows.csv" }
-model = { name = "logistic_regression" }
-stop = { max_epochs = 3 }
-[grid]
-workers = [1, 2, 4]
-"exchange.channel" = ["s3", "redis"]
-"exchange.compression" = ["none", "float16"]
-algorithm = [{ name = "model_averaging" }]
-"""
-
-
-def study_of(title: str = "Trial") -> Study:
-    return parse_study(TEXT.replace("TITLE", title).encode(), "trial")
-
-
-def result_of(cell: Cell, seconds: float) -> CellResult:
-    return CellResult(
-        key=cell.key,
-        status="done",
-        place="the local AWS",
-        job_id=f"job-{cell.run}",
-        end="max_epochs 3 reached",
-        epochs=3,
-        loss=0.5,
-        metrics={"accuracy": 0.75},
-        seconds=seconds + 1,
-        start_s=0.1,
-        load_s=1.0,
-        train_s=seconds,
-        cost_usd=0.001,
-        servers_usd=0.002 if cell.spec.exchange.channel == "redis" else 0.0,
-        communication_share=0.25 if cell.kind != "scikit-learn" else None,
-        requests=10,
-        curve=[CurvePoint(epoch, seconds * epoch / 3, 0.001, 1 / epoch) for epoch in (1, 2, 3)],
-    )
-
-
-def seconds_of(cell: Cell) -> float:
-    return (8.0 if cell.kind == "scikit-learn" else 4.0 / cell.workers) + cell.run
-
-
-def whole_table(study: Study) -> Table:
-    return table_of([(cell, result_of(cell, seconds_of(cell))) for cell in cells_of(study)])
 
 
 def records(text: str) -> Sequence[dict[str, str]]:
