@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from stepml.client import (
     Snapshot,
     connect,
 )
+from stepml.client.connection import translated
 from stepml.job import keys
 from stepml.job.errors import InvalidJobError
 from stepml.records.errors import (
@@ -404,3 +406,12 @@ def test_a_job_of_another_encoding_is_sent_as_text(
     run = client.run(JOB_TEXT.encode(encoding), name)
 
     assert run.state.job == JOB_TEXT
+
+
+def test_a_request_that_botocore_refuses_is_no_matter_of_credentials(stack: MotoStack) -> None:
+    connection = stack.client().connection
+    wrong: Any = 7
+
+    with pytest.raises(ServiceRefusedError, match="the request is wrong: Parameter validation"):
+        with translated(connection.endpoint_url):
+            connection.client("s3").head_object(Bucket=BUCKET, Key=wrong)
