@@ -92,6 +92,8 @@ def notifier(run: Run, output: Output) -> Callable[[Snapshot], None]:
 
     def complain(text: str) -> None:
         output.json_line({"event": "tracker_failed", "job_id": run.name, "message": text})
-        output.complaint(text)
+        output.complaint(
+            f"{text}; stepml watch {run.name} with the same options writes what is missing"
+        )
 
     return Notifier(run, run.callbacks, complain)

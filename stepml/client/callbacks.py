@@ -7,6 +7,8 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from stepml.job.errors import StepMLError
+
 if TYPE_CHECKING:
     from stepml.client.run import Run
     from stepml.client.watching import Snapshot
@@ -124,12 +126,19 @@ class Notifier:
         if id(callback) in self._failed:
             return
         self._failed.add(id(callback))
-        last = traceback.extract_tb(error.__traceback__)[-1]
         self._complain(
             f"{type(callback).__name__}.{method} has failed, and {self._run.name} goes on: "
-            f"{type(error).__name__}: {error} ({last.filename}, line {last.lineno}); further "
-            "errors of this callback are not shown"
+            f"{type(error).__name__}: {error}{_place(error)}; further errors of this callback are "
+            "not shown"
         )
+
+
+def _place(error: Exception) -> str:
+    """Return the line that raised an error; errors of StepML say enough."""
+    if isinstance(error, StepMLError):
+        return ""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f" ({last.filename}, line {last.lineno})"
 
 
 def _warn(text: str) -> None:

@@ -49,15 +49,16 @@ class TensorBoard(Tracker):
     def open(self, run: Run, record: RunRecord) -> RunLog:
         """Return the log of a run: its directory, with the epochs that are there."""
         name = " ".join(identity(run, record).values())
-        return _Directory(_directory_of(self.directory, record, name), name)
+        return _Directory(_directory_of(self.directory, record, name), run.name, name)
 
 
 class _Directory(RunLog):
     """The event files of one run; each watch that has something new adds a file."""
 
-    def __init__(self, directory: Path, name: str) -> None:
+    def __init__(self, directory: Path, job_id: str, name: str) -> None:
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
+        self._job_id = job_id
         written = list(_values(directory))
         self.epochs = {step for step, value in written if value.tag == _LOSS}
         self._has_parameters = any(value.tag == _PARAMETERS for _, value in written)
@@ -70,7 +71,7 @@ class _Directory(RunLog):
         from tensorboard.plugins.hparams import summary_v2
 
         if not self._has_parameters:
-            self._write(summary_v2.hparams_pb(dict(parameters)))
+            self._write(summary_v2.hparams_pb(dict(parameters), trial_id=self._job_id))
             self._has_parameters = True
 
     def write_epoch(self, report: EpochReport, ended_at: datetime) -> None:
@@ -134,7 +135,5 @@ def _text_of(value: Any) -> str:
 def _group(name: str) -> str:
     """Return the group of a number: TensorBoard shows the charts of a group together."""
     if name.endswith("_usd"):
-        return "cost"
-    if name.endswith(("_s", "seconds")):
-        return "time"
-    return "communication" if name.startswith("communication") else "quality"
+        return "spent"  # TensorBoard sorts groups: quality is the first to be seen
+    return "time" if name.endswith(("_s", "seconds", "_share")) else "quality"

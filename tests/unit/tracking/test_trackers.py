@@ -200,7 +200,9 @@ def test_trackers_have_a_run_whole_and_once_however_often_it_is_watched(
     watched(run, *places.trackers())
     assert places.curves(run.name) == [LOSSES[:3]] * 3
     board = places.accumulated(run.name)
-    assert {"quality/accuracy", "time/seconds", "cost/total_cost_usd"} <= {*board.Tags()["scalars"]}
+    assert {"quality/accuracy", "time/seconds", "spent/total_cost_usd"} <= {
+        *board.Tags()["scalars"]
+    }
     assert len(board.Tensors("_hparams_/session_start_info")) == 1
     found = places.mlflow_run(run.name)
     assert found.info.status == "FINISHED"
