@@ -9,8 +9,11 @@ from xml.etree import ElementTree
 
 import pytest
 
+from stepml.client import LogLine, LogLines
+from stepml.client.tabular import Epochs
 from stepml.reports import courses
 from stepml.reports.attempt_table import attempt_table, function_table
+from stepml.reports.compared_runs import ComparedRuns
 from stepml.reports.fragments import Page, fragment
 from stepml.reports.run_card import run_card, run_text
 from stepml.reports.run_plot import run_figure
@@ -71,7 +74,14 @@ def test_a_card_offers_a_retry_where_it_can_help(error: str, helps: bool) -> Non
 
 @pytest.mark.parametrize("record", [run_record(text=HOSTILE), failed_record(text=HOSTILE)])
 def test_hostile_text_is_shown_as_text(record: RunRecord) -> None:
-    pieces = [card(record)[0], fragment(attempt_table(record.attempts).html())]
+    line = LogLine("1", 0, HOSTILE, "ERROR", HOSTILE, 1, 0, {HOSTILE: HOSTILE})
+    other = replace(record, job_id=HOSTILE, environment={HOSTILE: HOSTILE})
+    pieces = [
+        card(record)[0],
+        Epochs(record.attempts)._repr_html_(),
+        LogLines([line])._repr_html_(),
+        ComparedRuns([record, other])._repr_html_(),
+    ]
     for html in pieces:
         assert not {"script", "img", "b", "link"} & tags(html)
     page = Page(f"<p>{HOSTILE}</p>", HOSTILE)._repr_html_()
