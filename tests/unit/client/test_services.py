@@ -412,6 +412,6 @@ def test_a_request_that_botocore_refuses_is_no_matter_of_credentials(stack: Moto
     connection = stack.client().connection
     wrong: Any = 7
 
-    with pytest.raises(ServiceRefusedError, match="the request is wrong: Parameter validation"):
-        with translated(connection.endpoint_url):
-            connection.client("s3").head_object(Bucket=BUCKET, Key=wrong)
+    refused = pytest.raises(ServiceRefusedError, match="the request is wrong: Parameter validation")
+    with refused, translated(connection.endpoint_url):
+        connection.client("s3").head_object(Bucket=BUCKET, Key=wrong)
