@@ -115,12 +115,12 @@ def _lines_of(path: Path, run: Mapping[str, str]) -> Iterator[Event]:
 
 
 def _append_line(path: Path, line: Event) -> None:
-    with path.open("r+b") as file:
-        end = file.seek(0, os.SEEK_END)
-        is_cut = False
-        if end:
-            file.seek(end - 1)
-            is_cut = file.read() != b"\n"
+    """Append a line in one write, as other runs may write to the file at the same time."""
+    with path.open("rb") as before:
+        size = before.seek(0, os.SEEK_END)
+        before.seek(max(size - 1, 0))
+        is_cut = before.read() not in (b"", b"\n")
+    with path.open("ab") as file:
         file.write(b"\n" * is_cut + msgspec.json.encode(line) + b"\n")
 
 
