@@ -54,7 +54,7 @@ def curves_figure(comparison: Comparison) -> Plot:
     panels = figure.subplots(1, len(AXES), sharey=True)
     for panel, axis in zip(panels, AXES, strict=True):
         panel.set_xlabel(axis.title)
-        panel.xaxis.set_major_locator(MaxNLocator(MOST_TICKS, integer=axis is EPOCH))
+        panel.xaxis.set_major_locator(MaxNLocator(MOST_TICKS, integer=axis is EPOCH, min_n_ticks=1))
         panel.grid(alpha=0.3)
         if comparison.measure is not None:
             _draw_runs(panel, comparison.runs, comparison.measure, axis)

@@ -100,4 +100,6 @@ def _finish(panel: Axes, title: str, x_title: str, *, has_room: bool = True) -> 
     if panel.get_legend_handles_labels()[0]:
         beside: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
         panel.legend(fontsize="small", frameon=False, **({} if has_room else beside))
-    panel.xaxis.set_major_locator(MaxNLocator(MOST_TICKS, integer=x_title == "epoch"))
+    panel.xaxis.set_major_locator(
+        MaxNLocator(MOST_TICKS, integer=x_title == "epoch", min_n_ticks=1)
+    )
