@@ -14,7 +14,7 @@ LINT_TOOLS := build/lint-tools
 PACKAGES := stepml lambdas comm storage ps_server
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos fuzz lint format schema idl docs guides notebooks wheels pictures screenshots bench soak package down constraints clean install install-dev \
+.PHONY: help run test chaos fuzz lint format schema idl docs guides notebooks estimators wheels pictures screenshots bench soak package down constraints clean install install-dev \
   caches torch-image torch-trial
 
 help: ## Print this help
@@ -87,6 +87,9 @@ guides: install-dev caches ## Run the commands of the tutorial and of the how-to
 notebooks: install-dev caches ## Run the notebooks of examples/notebooks
 	STEPML_ALL_NOTEBOOKS=1 $(BIN)/pytest tests/functional/test_notebooks.py
 
+estimators: install-dev caches ## Run all of scikit-learn's checks of the estimators on the local AWS
+	STEPML_ALL_CHECKS=1 $(BIN)/pytest -n 2 --dist load tests/functional/test_estimators.py
+
 wheels: install-dev caches ## Install the wheel into empty environments of Python 3.11, 3.12 and 3.13, and use it
 	$(BIN)/python -m tests.wheel $(PYTHONS)
 
@@ -111,6 +114,7 @@ bench: install-dev caches ## Measure workflow, cold start, parsing, learning, ex
 	$(BIN)/python benchmarks/bench_parameter_server.py --json build/bench_parameter_server.json
 	$(BIN)/python benchmarks/bench_defaults.py --json build/bench_defaults.json
 	$(BIN)/python benchmarks/bench_neural.py --json build/bench_neural.json
+	$(BIN)/python benchmarks/bench_estimators.py --json build/bench_estimators.json
 
 soak: install-dev ## Check that a parameter server's memory stays flat over 100,500 steps
 	$(BIN)/python benchmarks/soak_parameter_server.py --json build/soak_parameter_server.json

@@ -8,6 +8,13 @@
     model.predict(X)
 """
 
+from importlib.util import find_spec
+
+if find_spec("sklearn") is None:
+    raise ImportError(
+        "the estimators need scikit-learn; install it with: pip install 'stepml[estimators]'"
+    )
+
 from stepml.estimators.classifier import StepMLClassifier
 from stepml.estimators.kmeans import StepMLKMeans
 from stepml.estimators.regressor import StepMLRegressor

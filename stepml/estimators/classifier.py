@@ -97,7 +97,7 @@ class StepMLClassifier(ClassifierMixin, SupervisedEstimator):
     >>> StepMLClassifier(workers=4).fit(X, y).score(X, y)  # doctest: +SKIP
     """
 
-    _stem = "classifier"
+    _stem = "fit-classifier"
 
     def __init__(
         self,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
@@ -122,8 +123,10 @@ def _stopping(run: Run) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        with suppress(AccessError):
+        try:
             run.stop("by an interrupted fit")
+        except AccessError as error:
+            warnings.warn(f"{run.name} may go on: {error}", stacklevel=2)
         raise
 
 

@@ -50,7 +50,7 @@ class StepMLKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMix
     >>> StepMLKMeans(10).fit_predict(X)  # doctest: +SKIP
     """
 
-    _stem = "kmeans"
+    _stem = "fit-kmeans"
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ from msgspec import Struct
 from stepml.client.connection import Connection
 from stepml.client.objects import find_document, is_there
 from stepml.client.stored import delete_stored
-from stepml.job import keys
+from stepml.job import data_keys, keys
 from stepml.records.errors import AccessError
 
 # A function tidies up after a job that failed, and reports its end, seconds after it.
@@ -23,11 +23,6 @@ class _Partitioned(Struct, frozen=True):
     """The part of a job's partition plan that names the partitioned rows."""
 
     digest: str
-
-
-def data_set(digest: str) -> str:
-    """Return the prefix of partitioned rows."""
-    return f"datasets/{digest}/"
 
 
 _threads: list[Thread] = []
@@ -69,4 +64,4 @@ def _delete_copy(connection: Connection, bucket: str, name: str) -> None:
     key = keys.partition_plan(name)
     plan = find_document(connection, bucket, key, _Partitioned, f"the plan of {name}")
     if plan is not None:
-        delete_stored(connection, bucket, data_set(plan.digest))
+        delete_stored(connection, bucket, data_keys.data_set(plan.digest))

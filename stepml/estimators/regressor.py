@@ -27,7 +27,7 @@ class StepMLRegressor(RegressorMixin, SupervisedEstimator):
     >>> StepMLRegressor(l1=0.1).fit(X, y).coef_  # doctest: +SKIP
     """
 
-    _stem = "regressor"
+    _stem = "fit-regressor"
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train a job on rows.

@@ -21,13 +21,13 @@ from stepml.client.connection import Connection
 from stepml.client.row_uploads import send_rows
 from stepml.client.stack import Stack
 from stepml.client.stored import delete_stored
-from stepml.estimators.leftovers import await_deletions, data_set
+from stepml.estimators.leftovers import await_deletions
+from stepml.job import data_keys, keys
 from stepml.records.errors import AccessError
 
 if TYPE_CHECKING:
     from stepml.client.packed_rows import PackedRows
 
-FITTED = "data/fitted/"
 IDLE_S = 60.0
 MOST_IDLE_BYTES = 2**28  # of all rows without a fit
 
@@ -63,7 +63,7 @@ class Held:
 
     def delete(self) -> None:
         """Delete the rows and their partitioned copies."""
-        for place in (self.place, *map(data_set, self.copies)):
+        for place in (self.place, *map(data_keys.data_set, self.copies)):
             delete_stored(self.connection, self.stack.bucket, place)
 
 
@@ -116,7 +116,7 @@ class StoredRows:
         key = (connection.place, stack.bucket, rows.digest)
         with self._lock:
             if key not in self._held:
-                place = f"{FITTED}{self._token}/{rows.digest}/"
+                place = keys.fit_rows(self._token, rows.digest)
                 self._held[key] = Held(connection, stack, rows.n_bytes, place)
             self._held[key].n_fits += 1
             return self._held[key]

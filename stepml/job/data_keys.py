@@ -5,6 +5,11 @@ from __future__ import annotations
 from stepml.job.keys import VALIDATION
 
 
+def data_set(digest: str) -> str:
+    """All objects of a partitioned data set."""
+    return f"datasets/{digest}/"
+
+
 def manifest(digest: str) -> str:
     """The contents of a partitioned data set; published once, after all its pieces exist."""
     return f"datasets/{digest}/manifest.json"

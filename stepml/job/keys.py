@@ -5,7 +5,8 @@
     jobs/<job_id>/…        one job's own objects, deleted with it
     jobs.turn.json         the job that gets functions first, while they are scarce
     datasets/<digest>/…    partitioned data, addressed by content and shared by jobs
-    code/<digest>.zip      users' own networks, likewise
+    code/<digest>.zip      users' own code, likewise
+    fits/<process>/…       rows that estimators have stored, until they delete them
 """
 
 from __future__ import annotations
@@ -20,6 +21,16 @@ VALIDATION = -1  # the "rank" of the validation shard
 def code(digest: str) -> str:
     """A zip file with a user's own network; ``digest`` is its SHA-256."""
     return f"code/{digest}.zip"
+
+
+def fits_prefix() -> str:
+    """The rows of all fits of estimators."""
+    return "fits/"
+
+
+def fit_rows(process: str, digest: str) -> str:
+    """Rows that the estimators of one process have stored."""
+    return f"{fits_prefix()}{process}/{digest}/"
 
 
 def job_prefix(job_id: str) -> str:

@@ -19,7 +19,7 @@ RUN = ["tutorial.md", "how_to/python.md"]
 OTHERS = [
     f"how_to/{name}.md" for name in ("failed_rank", "learning_rate", "redis", "paper", "trackers")
 ]
-OTHERS.append("how_to/channel_and_pattern.md")
+OTHERS += ["how_to/channel_and_pattern.md", "how_to/scikit_learn.md"]
 PAGES = RUN + (OTHERS if os.environ.get("STEPML_ALL_GUIDES") else [])
 
 

@@ -77,7 +77,7 @@ def aws(local_stack: LocalStack) -> Iterator[LocalStack]:
 
 
 def stored(aws: LocalStack) -> set[str]:
-    return {key for prefix in ("data/", "jobs/", "datasets/") for key in aws.keys(prefix)}
+    return {key for prefix in ("data/", "fits/", "jobs/", "datasets/") for key in aws.keys(prefix)}
 
 
 @pytest.mark.filterwarnings("ignore")  # checks provoke them
@@ -131,7 +131,7 @@ def test_fits_on_the_same_rows_share_an_upload_and_its_partition(aws: LocalStack
     for l2 in (0.1, 0.2):
         StepMLRegressor(l2=l2).fit(X + 1, y)
     new = stored(aws) - before
-    assert len({key for key in new if key.startswith("data/")}) == 1
+    assert len({key for key in new if key.startswith("fits/")}) == 1
     assert len({key for key in new if key.endswith("/manifest.json")}) == 1
 
 

@@ -23,7 +23,7 @@ from lambdas.prepare import KINDS_VARIABLE
 from stepml.certificates import self_signed_certificate
 from stepml.deployment.inbox import FUNCTION_OUTPUT
 from stepml.deployment.templates import ALIAS_OUTPUT, with_alias
-from stepml.job import errors
+from stepml.job import errors, keys
 from stepml.job.formats import FORMATS
 from stepml.job.function_kinds import FUNCTION_KINDS
 from stepml.job.models import MODELS
@@ -698,7 +698,11 @@ def test_a_schedule_gives_each_of_its_events_another_time() -> None:
 def test_nothing_of_a_users_own_expires_unless_it_is_asked_for() -> None:
     rules = resources("AWS::S3::Bucket")["Bucket"]["LifecycleConfiguration"]["Rules"]
     always = [each for each in rules if each["Status"] == "Enabled"]
-    assert [{*each} for each in always] == [{"Id", "Status", "AbortIncompleteMultipartUpload"}]
+    assert [{*each} for each in always] == [
+        {"Id", "Status", "AbortIncompleteMultipartUpload"},
+        {"Id", "Status", "Prefix", "ExpirationInDays"},
+    ]
+    assert always[1]["Prefix"] == keys.fits_prefix()  # copies, which the estimators delete at once
     chosen = {each["Prefix"]: each["Status"]["If"] for each in rules if each not in always}
     assert chosen == {
         "jobs/": ["JobsExpire", "Enabled", "Disabled"],

@@ -8,7 +8,8 @@ import pytest
 from stepml.client.packed_rows import PackedRows, packed_rows
 from stepml.client.stored import stored
 from stepml.estimators import stored_rows
-from stepml.estimators.stored_rows import FITTED, StoredRows
+from stepml.estimators.stored_rows import StoredRows
+from stepml.job import keys
 from tests.support.clocks import HandClock
 from tests.support.moto_stack import MotoStack
 
@@ -45,7 +46,7 @@ def some_rows(number: int) -> PackedRows:
 
 def test_equal_rows_have_one_place_below_the_prefix_of_fits(fits: Fits) -> None:
     place = fits.fit(some_rows(1))
-    assert place.startswith(FITTED)
+    assert place.startswith(keys.fits_prefix())
     assert fits.fit(some_rows(1)) == place != fits.fit(some_rows(2))
 
 
