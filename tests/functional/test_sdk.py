@@ -13,9 +13,10 @@ from stepml.client.connection import connect
 from stepml.job import keys
 from stepml.workflow import deployed_workflow, train_steps, train_workflow
 from stepml.workflow.library import sdk_module
-from tests.functional.conftest import Reference
 from tests.support.local_stack import LocalStack
 from tests.support.plain_choices import plain_job
+
+EPOCHS = 2
 
 
 @pytest.fixture
@@ -23,45 +24,43 @@ def client(local_stack: LocalStack) -> Client:
     return Client(connect(local_stack.endpoint_url))
 
 
-def test_the_sdk_runs_a_job_and_shows_it(
-    local_stack: LocalStack, client: Client, job: dict[str, Any]
+@pytest.fixture
+def wanted(job: dict[str, Any]) -> dict[str, Any]:
+    return plain_job(job | {"workers": 2, "stop": {"max_epochs": EPOCHS}})
+
+
+def test_the_sdk_runs_jobs_on_the_deployed_machine_and_on_one_of_its_own(
+    local_stack: LocalStack, client: Client, wanted: dict[str, Any]
 ) -> None:
-    name = f"sdk-{uuid.uuid4().hex[:8]}"
-    workflow = deployed_workflow(client)
-    execution = workflow.execute(name=name, inputs=plain_job(job))
-    assert execution.get_output(wait=True)["job_id"] == name
-    assert execution.get_input()["workers"] == job["workers"]
-
-    listed = workflow.list_executions(max_items=5)
-    assert {each.name: each.status for each in listed}[name] == "SUCCEEDED"
-    epochs = deployed_workflow(client, "epoch").list_executions()
-    assert len([each for each in epochs if each.name.startswith(f"{name}-e")]) == 3
-
-    states = [*train_steps(client)]
-    graph = workflow.render_graph().data
-    assert [each for each in states if f'"{each}"' not in graph] == []
-    progress = execution.render_progress().data
-    events = execution.list_events()
-    assert events[-1]["type"] == "ExecutionSucceeded"
-    assert len(re.findall(r'"previousEventId":', progress)) == len(events)
-    assert f'">{name}' in re.sub(r"\s+", "", workflow.list_executions(html=True).data)
-
-
-def test_a_machine_of_ones_own_trains_the_same_model(
-    local_stack: LocalStack, client: Client, job: dict[str, Any], undisturbed: Reference
-) -> None:
+    name, workflow = f"sdk-{uuid.uuid4().hex[:8]}", deployed_workflow(client)
     steps = train_steps(client)
     added = sdk_module("stepfunctions.steps").Pass(
         "Told", result={"told": True}, result_path="$.own"
     )
     steps["Finalise"].next(added)
-    name = f"own-{uuid.uuid4().hex[:8]}"
-    workflow = train_workflow(client, steps, name=name)
-    workflow.create()
+    own = train_workflow(client, steps, name=f"own-{name}")
+    own.create()
     try:
-        wanted = plain_job(job)
-        ended = workflow.execute(name=name, inputs=wanted).get_output(wait=True)
+        execution = workflow.execute(name=name, inputs=wanted)
+        ended = own.execute(name=own.name, inputs=wanted).get_output(wait=True)
     finally:
-        workflow.delete()
+        own.delete()
     assert ended["own"] == {"told": True}
-    assert local_stack.read(keys.model(name)) == undisturbed(wanted)
+    assert execution.get_output(wait=True)["job_id"] == name
+    model = local_stack.read(keys.model(name))
+    assert model == local_stack.read(keys.model(own.name))
+
+    assert client.find(execution.execution_arn).name == name
+    assert execution.get_input()["workers"] == wanted["workers"]
+    listed = workflow.list_executions(max_items=5)
+    assert {each.name: each.status for each in listed}[name] == "SUCCEEDED"
+    epochs = deployed_workflow(client, "epoch").list_executions()
+    assert len([each for each in epochs if each.name.startswith(f"{name}-e")]) == EPOCHS
+
+    graph = workflow.render_graph().data
+    assert [each for each in steps if f'"{each}"' not in graph] == []
+    events = execution.list_events()
+    assert events[-1]["type"] == "ExecutionSucceeded"
+    progress = execution.render_progress().data
+    assert len(re.findall(r'"previousEventId":', progress)) == len(events)
+    assert f'">{name}' in re.sub(r"\s+", "", workflow.list_executions(html=True).data)
