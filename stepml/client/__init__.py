@@ -8,6 +8,8 @@
     run.predict(X)
 """
 
+from typing import TYPE_CHECKING, Any
+
 from stepml.client.callbacks import Callback
 from stepml.client.client import Client
 from stepml.client.connection import Connection, connect
@@ -35,11 +37,16 @@ from stepml.records.execution import EpochAttempt, Execution, ExecutionState
 from stepml.records.failures import Failure
 from stepml.records.history import Phase
 
+if TYPE_CHECKING:
+    from stepml.reports.compared_runs import ComparedRuns
+    from stepml.reports.fragments import Page
+
 __all__ = [
     "DEFAULT_STACK",
     "AccessError",
     "Callback",
     "Client",
+    "ComparedRuns",
     "Connection",
     "EpochAttempt",
     "EpochFunction",
@@ -51,6 +58,7 @@ __all__ = [
     "InvalidArgumentError",
     "LogLine",
     "LogLines",
+    "Page",
     "Parts",
     "Phase",
     "Retried",
@@ -69,3 +77,14 @@ __all__ = [
     "connect",
     "watch",
 ]
+
+# Imported at their first use: they need the library for templates.
+_LAZY = {"ComparedRuns": "stepml.reports.compared_runs", "Page": "stepml.reports.fragments"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        from importlib import import_module
+
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from stepml.client.libraries import require_plots
 from stepml.client.live import forms_of, in_notebook, show
 from stepml.client.run_facts import RunFacts
 from stepml.client.run_records import record_of
 from stepml.client.tabular import Epochs, Parts
 from stepml.client.watching import Sleep, Snapshot, watch
 from stepml.reports.courses import axis_named
+from stepml.reports.libraries import require_plots
 
 if TYPE_CHECKING:
     from stepml.reports.fragments import Page

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from stepml.client.libraries import frame_of
 from stepml.job.parts import FunctionTimes
 from stepml.records.execution import EpochAttempt
 from stepml.reports.epoch_rows import attempt_rows, function_row
+from stepml.reports.libraries import frame_of
 
 if TYPE_CHECKING:
     import pandas as pd

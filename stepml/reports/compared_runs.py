@@ -10,10 +10,13 @@ from stepml.reports.comparison_page import comparison_page, comparison_parts
 from stepml.reports.comparison_rows import epoch_table
 from stepml.reports.fragments import Page, fragment
 from stepml.reports.letters import run_letters
+from stepml.reports.libraries import frame_of, require_plots
 from stepml.reports.run_record import RunRecord
 from stepml.reports.tables import Table, TableRow
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from stepml.reports.self_showing import Plot
 
 
@@ -34,8 +37,25 @@ class ComparedRuns:
         header, rows = epoch_table(self.comparison)
         return [dict(zip(header, row, strict=True)) for row in rows]
 
+    def to_frame(self) -> pd.DataFrame:
+        """Return `rows` as a data frame.
+
+        Raises
+        ------
+        LibraryMissingError
+            pandas is not installed.
+        """
+        return frame_of(self.rows())
+
     def plot(self) -> Plot:
-        """Return a figure of the measure by epoch, second and dollar; needs matplotlib."""
+        """Return a figure of the measure by epoch, second and dollar.
+
+        Raises
+        ------
+        LibraryMissingError
+            matplotlib is not installed.
+        """
+        require_plots()
         from stepml.reports.plots import curves_figure
 
         return curves_figure(self.comparison)

@@ -92,6 +92,7 @@ def test_lists_epochs_and_comparisons_are_tables(stack: MotoStack, kernel: Kerne
         f"client.compare(*{names})": ["best", *names],
         "client.find('listed-a').epochs": ["attempt", "note"],  # of none in this stack
         "client.find('listed-a').report()": ["sandbox", names[0]],
+        f"client.compare(*{names}).to_frame()": ["training_loss", names[0]],
         "client.runs(limit=1).to_frame()": ["accuracy", names[1]],
     }
     for cell, words in cells.items():

@@ -1,4 +1,4 @@
-"""Libraries of extras, which the client loads when they are asked for."""
+"""Libraries of extras, which are loaded when they are asked for."""
 
 from __future__ import annotations
 
