@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stepml.job.errors import NotAvailableError
 from stepml.job.spec import JobSpec
 from stepml.ml.choices import with_pace, with_penalty, with_scaling, with_start
 from stepml.ml.data import Manifest, Moments, Scale, Shard, feature_moments, merge_moments, scaled
@@ -51,6 +52,10 @@ def prepare(asked: JobSpec, rows: Rows) -> Prepared:
         As a person wrote it.
     rows : Rows
     """
+    if asked.needs_code:
+        raise NotAvailableError(
+            f"baseline: {asked.code_fields[0]} is code of your own, which runs in functions alone"
+        )
     manifest, sample = rows.manifest, rows.sample()
     shards = [rows.shard(rank) for rank in range(len(rows.shard_rows))]
     moments = merge_moments(
