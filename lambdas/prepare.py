@@ -32,7 +32,7 @@ from stepml.job.choices import (
 )
 from stepml.job.concurrency import refuse_too_wide
 from stepml.job.errors import InvalidTaskError, NotAvailableError, StorageUnavailableError
-from stepml.job.function_kinds import refuse_missing_functions
+from stepml.job.function_kinds import refuse_missing_functions, refuse_own_code
 from stepml.job.names import check_job_id
 from stepml.job.parse import parse_job, require_no_contradiction
 from stepml.job.places import bucket_and_key
@@ -44,6 +44,7 @@ from storage.factory import BUCKET_VARIABLE
 
 CONCURRENCY_VARIABLE = "STEPML_CONCURRENCY"  # functions at once; set by templates/template.yaml
 KINDS_VARIABLE = "STEPML_FUNCTION_KINDS"  # of functions that exist, separated by commas; as above
+OWN_CODE_VARIABLE = "STEPML_OWN_CODE"  # on or off; as above
 HANDOVER_VARIABLE = "STEPML_EPOCHS_AN_EXECUTION"  # optional: fewer than fit
 
 
@@ -54,6 +55,7 @@ def handler(task: PrepareTask, context: LambdaContext) -> JobState:
         int(os.environ[CONCURRENCY_VARIABLE]),
         int(handover) if handover else None,
         os.environ[KINDS_VARIABLE].split(","),
+        os.environ[OWN_CODE_VARIABLE] == "on",
     )
     invocation = Invocation.begin(durable(), task)
     storage, own_bucket = invocation.storage, os.environ[BUCKET_VARIABLE]
@@ -88,8 +90,8 @@ def prepare(
     InvalidJobError, InvalidDataError
         The job or the data are wrong; nothing has been written.
     NotAvailableError
-        This deployment lacks the job's functions, its channel or the concurrency, or the channel
-        is a read-only replica.
+        This deployment runs no code of jobs, or lacks the job's functions, its channel or the
+        concurrency, or the channel is a read-only replica.
     StorageUnavailableError, StorageDeniedError
         The channel cannot be reached, or refuses the functions.
     JobIdTakenError
@@ -117,6 +119,7 @@ def _begin(
     store = JobStore(storage, task.job_id)
     check_job_id(task.job_id, asked.stop.most_epochs)
     refuse_missing_functions(asked.model, limits.function_kinds)
+    refuse_own_code(asked, is_allowed=limits.runs_own_code)
     given = with_choices_of_resumed(store, asked)
     spec = with_algorithm(given, concurrency=limits.concurrency)
     epochs = epochs_of(spec)

@@ -25,6 +25,7 @@ class Limits:
     concurrency: int  # functions that the account runs at once
     most_epochs: int | None = None  # of one execution; None: as many as its history holds
     function_kinds: Collection[str] = tuple(FUNCTION_KINDS)  # that the deployment has
+    runs_own_code: bool = True  # the deployment, of jobs
 
     def epochs_an_execution(self, map_iterations: int) -> int:
         """Return the epochs of an execution whose Maps have had ``map_iterations`` before."""

@@ -11,7 +11,12 @@ from stepml.job.channels import channels_of_stack, refuse_unconfigured
 from stepml.job.choices import with_algorithm
 from stepml.job.concurrency import refuse_too_wide
 from stepml.job.errors import InvalidJobError, KeyNotFoundError, StorageDeniedError
-from stepml.job.function_kinds import FUNCTION_KINDS, refuse_missing_functions
+from stepml.job.function_kinds import (
+    FUNCTION_KINDS,
+    OWN_CODE_PARAMETER,
+    refuse_missing_functions,
+    refuse_own_code,
+)
 from stepml.job.places import bucket_and_key
 from stepml.job.spec import JobSpec
 from stepml.job.suggestions import did_you_mean
@@ -43,6 +48,8 @@ def lacking(spec: JobSpec, stack: Stack) -> Iterator[str]:
     ]
     configured = channels_of_stack(stack.parameters)
     yield from _refusal(lambda: refuse_missing_functions(spec.model, present))
+    allowed = stack.parameters.get(OWN_CODE_PARAMETER) != "off"
+    yield from _refusal(lambda: refuse_own_code(spec, is_allowed=allowed))
     yield from _refusal(lambda: refuse_unconfigured(spec.exchange.channel, configured))
     concurrency = concurrency_of(stack)
     if concurrency is not None and _waits_for_all(spec):

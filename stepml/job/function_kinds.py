@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from stepml.job.errors import NotAvailableError
 from stepml.job.model_base import ModelSpec
+from stepml.job.spec import JobSpec
 from stepml.job.spec_base import tag
 
 
@@ -31,6 +32,7 @@ _ALL = (
         parameter="TorchImageUri",
     ),
 )
+OWN_CODE_PARAMETER = "OwnCode"  # of templates/template.yaml: on or off
 FUNCTION_KINDS = {kind.name: kind for kind in _ALL}
 
 
@@ -54,3 +56,12 @@ def refuse_missing_functions(model: ModelSpec, present: Collection[str]) -> None
         f"{install_command(kind.library)}; stepml local up. On AWS: build the image and give the "
         "stack its URI, as docs/aws_settings.md says"
     )
+
+
+def refuse_own_code(spec: JobSpec, *, is_allowed: bool) -> None:
+    """Raise `NotAvailableError` if a job brings code to a deployment that runs none."""
+    if spec.needs_code and not is_allowed:
+        raise NotAvailableError(
+            f"{spec.code_fields[0]}: this deployment runs no code of jobs (its stack's parameter "
+            f"{OWN_CODE_PARAMETER} is off)"
+        )

@@ -9,10 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lambdas.epochs.loop import Limits
 from lambdas.initialise import check_model
 from stepml import load_model
 from stepml.job import keys
-from stepml.job.errors import ExecutorPausedError, InvalidCodeError, InvalidJobError
+from stepml.job.errors import (
+    ExecutorPausedError,
+    InvalidCodeError,
+    InvalidJobError,
+    NotAvailableError,
+)
 from tests.support.jobs import Job
 from tests.support.own_code import archive, write_code
 
@@ -237,6 +243,13 @@ def test_the_code_is_tried_before_any_row_is_read() -> None:
     assert state.functions.initialise == "initialise"
     with pytest.raises(InvalidCodeError, match=r"^model.entry_point: models:Squares: models.py:9"):
         check_model("job", job.storage)
+
+
+def test_a_deployment_may_refuse_code() -> None:
+    job = own_job(model=SQUARES)
+    job.limits = Limits(concurrency=1000, runs_own_code=False)
+    with pytest.raises(NotAvailableError, match=r"^model\.entry_point: this deployment runs no co"):
+        job.prepare()
 
 
 def test_a_failure_in_training_names_the_line() -> None:
