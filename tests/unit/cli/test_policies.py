@@ -74,7 +74,7 @@ COMMANDS = {
         ("jobs",),
         ("epochs", "{name}"),
         ("compare", "{name}", "latest"),
-        ("watch", "{name}"),
+        ("watch", "{name}", "--track", "track.jsonl"),
         ("report", "latest"),
         ("logs", "{name}"),
         ("data", "ls"),
