@@ -73,6 +73,7 @@ def trackers(
 
 
 def _tracker(option: str, place: Any) -> Tracker:
+    from stepml.records.errors import LibraryMissingError
     from stepml.tracking import JsonLines, MLflow, TensorBoard, TrackerError
 
     kinds: dict[str, Callable[[Any], Tracker]] = {
@@ -82,7 +83,7 @@ def _tracker(option: str, place: Any) -> Tracker:
     }
     try:
         return kinds[option](place)
-    except TrackerError as error:
+    except (LibraryMissingError, TrackerError) as error:
         raise BadInputError(f"{option}: {error}") from error
 
 

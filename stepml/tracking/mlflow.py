@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from stepml.tracking.errors import TrackerError, require_library
+from stepml.job.installing import require_packages
+from stepml.records.errors import LibraryMissingError
+from stepml.tracking.errors import TrackerError
 from stepml.tracking.facts import Parameter, final_metrics, identity, metrics
 from stepml.tracking.tracker import RunLog, Tracker
 
@@ -43,15 +45,17 @@ class MLflow(Tracker):
 
     Raises
     ------
+    LibraryMissingError
+        MLflow is not installed.
     TrackerError
-        The library is missing, the server does not answer, or it refuses.
+        The server does not answer, or it refuses.
     """
 
     def __init__(
         self, uri: str | None = None, experiment: str | None = None, *, artifacts: bool = True
     ) -> None:
         super().__init__()
-        require_library("mlflow", "mlflow")
+        require_packages(("mlflow",), "the library for MLflow", "mlflow", LibraryMissingError)
         from mlflow import MlflowClient, get_tracking_uri
         from mlflow.exceptions import MlflowException
 

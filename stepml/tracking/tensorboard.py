@@ -7,7 +7,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stepml.tracking.errors import TrackerError, require_library
+from stepml.job.installing import require_packages
+from stepml.records.errors import LibraryMissingError
+from stepml.tracking.errors import TrackerError
 from stepml.tracking.facts import Parameter, identity, metrics
 from stepml.tracking.tracker import RunLog, Tracker
 
@@ -31,13 +33,17 @@ class TensorBoard(Tracker):
 
     Raises
     ------
+    LibraryMissingError
+        TensorBoard is not installed.
     TrackerError
-        The library is missing, or the directory cannot be written.
+        The directory cannot be written.
     """
 
     def __init__(self, directory: str | Path) -> None:
         super().__init__()
-        require_library("tensorboard", "tensorboard")
+        require_packages(
+            ("tensorboard",), "the library for TensorBoard", "tensorboard", LibraryMissingError
+        )
         self.directory = Path(directory)
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
