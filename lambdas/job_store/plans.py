@@ -228,10 +228,11 @@ class TrainingPlan(msgspec.Struct, frozen=True):
 
     @property
     def stored_row_bytes(self) -> float:
-        """Mean size of a row in a shard, with its remainders."""
+        """Mean size of a row in a shard, with its remainders and its weight."""
+        weight = 0 if self.mean_weight is None else 4
         if self.matrix == "uint8":
-            return self.n_features + 4
-        return self.row_bytes + 4 * self.n_fine
+            return self.n_features + 4 + weight
+        return self.row_bytes + 4 * self.n_fine + weight
 
     def rows(self, rank: int) -> int:
         """Return the rows of ``rank`` (or `keys.VALIDATION`)."""
