@@ -124,14 +124,18 @@ def plan_resumption(store: JobStore, spec: JobSpec, *, keeps_rank_state: bool) -
 
 
 def require_same_network(store: JobStore, partition: PartitionPlan, plan: TrainingPlan) -> None:
-    """Refuse a network other than that of the epochs, as other code of the user's may make it.
+    """Refuse a model other than that of the epochs, as other code of the user's may make it.
 
     Raises
     ------
     InvalidJobError
-        Its tensors have other names or shapes.
+        A network's tensors have other names or shapes, or another model has more parameters, or
+        fewer.
     """
-    if not partition.resumed_epochs or plan.network is None:
+    if not partition.resumed_epochs:
+        return
+    if plan.network is None:
+        _require_same_size(store, partition, plan)
         return
     before = JobStore(store.storage, partition.resumed_from).training_plan.find()
     if before is None or before.network is None or before.network == plan.network:
@@ -143,6 +147,18 @@ def require_same_network(store: JobStore, partition: PartitionPlan, plan: Traini
         f"code: expected the network of resume_from.job {partition.resumed_from!r}, got one that "
         f"differs in {', '.join(list(dict.fromkeys(others))[:5]) or 'the order of its tensors'}"
     )
+
+
+def _require_same_size(store: JobStore, partition: PartitionPlan, plan: TrainingPlan) -> None:
+    if not plan.spec.model.needs_code:
+        return
+    last = JobStore(store.storage, partition.resumed_from).state(partition.resumed_epochs)
+    before, now = last.load().parameters.size, plan.model().n_parameters
+    if before != now:
+        raise InvalidJobError(
+            f"code: expected the {before:,} parameters of resume_from.job "
+            f"{partition.resumed_from!r}, got a model with {now:,}"
+        )
 
 
 def take_over(store: JobStore, plan: PartitionPlan) -> None:

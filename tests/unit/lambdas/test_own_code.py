@@ -216,6 +216,23 @@ def test_patterns_pauses_and_resumption_do_not_change_a_bit(algorithm: dict[str,
     assert second.state_bits(3) == expected
 
 
+def test_code_of_another_model_does_not_resume_a_job() -> None:
+    first = own_job(model=SOFTMAX, stop={"max_epochs": 4})
+    trained(first, 1)
+    wider = FILES["models.py"].replace('"bias": (self', '"more": (1,), "bias": (self')
+    second = own_job(job_id="second", storage=first.storage, resume_from="job", model=SOFTMAX)
+    second.data.save(
+        "own.zip",
+        archive(
+            FILES
+            | {"models.py": wider.replace("chances.sum(axis=0)]", "[0.0], chances.sum(axis=0)]")}
+        ),
+    )
+    expected = r"^code: expected the 10 parameters of resume_from.job 'job', got a model with 11"
+    with pytest.raises(InvalidJobError, match=expected):
+        second.initialised()
+
+
 def execute_with_pauses(job: Job, epoch: int, rank: int) -> int:
     """Train a rank whose functions are near their deadlines; return how often it paused."""
     for pauses in count():
