@@ -73,7 +73,8 @@ def tick_texts(ticks: Sequence[float]) -> list[str]:
     distance = min((abs(b - a) for a, b in pairwise(ticks)), default=abs(ticks[0]) if ticks else 0)
     largest = max((abs(tick) for tick in ticks), default=0.0)
     if largest >= 1e6 or (0 < largest < 1e-3) or not distance:
-        return [f"{tick:.3g}" for tick in ticks]
+        digits = math.ceil(math.log10(largest / distance)) + 2 if distance else 3
+        return [f"{tick:.{max(3, digits)}g}" for tick in ticks]
     decimals = max(0, -math.floor(math.log10(distance) + 1e-9))
     if round(distance * 10**decimals, 6) % 1:  # 2.5, 0.25
         decimals += 1
