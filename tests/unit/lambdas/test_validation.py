@@ -404,7 +404,7 @@ def test_a_stratified_shard_that_is_lost_is_made_again(rank: int) -> None:
     ("model", "data", "message"),
     [
         ("linear_regression", {}, "data.stratify: requires model logistic_regression, softmax"),
-        ("kmeans", {}, "svm or neural, not 'kmeans'; got true"),
+        ("kmeans", {}, "neural or custom, not 'kmeans'; got true"),
         ("svm", {"validation": {"column": "a"}}, "data.stratify: has no effect with data.valid"),
         ("svm", {"validation_fraction": 0}, "has no effect with data.validation_fraction 0"),
     ],
