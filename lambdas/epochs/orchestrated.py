@@ -57,7 +57,7 @@ class OrchestratedEpochs(Epochs[OrchestratedAlgorithm[Any]]):
         result, loss = self._result(run, watch)
         with timed("compute"):
             message = Message(*self.algorithm.contribution(result, run.rank_epoch))
-        watch.look()  # nobody would clear the contribution of an attempt that is over
+        watch.look_now_and_then()  # spares the contribution of an attempt that is over
         with timed("transfer"):
             exchange.contribute(step, rank, message)
         fences = Fences(run.store, run.task)
