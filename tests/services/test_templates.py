@@ -111,7 +111,8 @@ def test_a_bucket_admits_encrypted_connections_alone_and_ends_what_was_not_compl
         objects.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"].values()
     )
     rules = objects.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
-    assert [rule["ID"] for rule in rules if rule["Status"] == "Enabled"] == ["parts-of-uploads"]
+    enabled = [rule["ID"] for rule in rules if rule["Status"] == "Enabled"]
+    assert enabled == ["parts-of-uploads", "rows-of-fits"]
 
 
 def test_parameters_of_operation_reach_what_they_name(aws: RunningAws) -> None:
@@ -143,6 +144,7 @@ def test_parameters_of_operation_reach_what_they_name(aws: RunningAws) -> None:
         days = {rule["ID"]: rule.get("Expiration", {}).get("Days") for rule in rules}
         assert days == {
             "parts-of-uploads": None,
+            "rows-of-fits": 1,
             "jobs": 90,
             "code-of-jobs": 90,
             "partitioned-data": 30,
