@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -50,6 +51,7 @@ class JobEstimator(BaseEstimator):
     job: Mapping[str, Any] | None
     client: Client | None
     keep: bool
+    code: str | os.PathLike[str] | None = None  # of models and algorithms that have any
 
     def _train(
         self,
@@ -62,7 +64,8 @@ class JobEstimator(BaseEstimator):
         """Train a job on checked rows, and take over its results."""
         rows = packed_rows(X, y, sample_weight)
         job = self._job(rows, model, algorithm)
-        fit = fitted(self.client or _own_client(), rows, job, self._stem, keep=self.keep)
+        client, code = self.client or _own_client(), None if self.code is None else Path(self.code)
+        fit = fitted(client, rows, job, self._stem, keep=self.keep, code=code)
         self.model_, self.history_, self.run_ = fit.model, fit.history, fit.run
         self.n_iter_ = fit.model.n_iter_
         for name in _OF_MODELS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -16,6 +17,7 @@ from stepml.estimators.job_fields import Fields, Group, name_of
 from stepml.estimators.labels import Labels
 from stepml.estimators.models import (
     learns_several,
+    of_classes,
     require_classifier,
     usual_classifier,
     with_penalty_by_weight,
@@ -69,6 +71,9 @@ class StepMLClassifier(ClassifierMixin, SupervisedEstimator):
         All other fields of the job, such as ``{"stop": {"patience": 3}}``. Unless ``data`` has a
         ``validation_fraction`` or ``validation``, all rows are trained on, and losses and metrics
         of ``history_`` are those of training rows.
+    code : str or path, optional
+        The code that ``entry_point`` of the model or the algorithm names: a directory, a .zip or a
+        .py file.
     client : Client, optional
         None: `stepml.Client` without arguments, so the local AWS if it runs.
     keep : bool
@@ -116,6 +121,7 @@ class StepMLClassifier(ClassifierMixin, SupervisedEstimator):
         standardise: bool | None = None,
         random_state: Any = None,
         job: Mapping[str, Any] | None = None,
+        code: str | PathLike[str] | None = None,
         client: Client | None = None,
         keep: bool = False,
     ) -> None:
@@ -133,6 +139,7 @@ class StepMLClassifier(ClassifierMixin, SupervisedEstimator):
             standardise=standardise,
             random_state=random_state,
             job=job,
+            code=code,
             client=client,
             keep=keep,
         )
@@ -210,7 +217,8 @@ class StepMLClassifier(ClassifierMixin, SupervisedEstimator):
         weights = self.class_weight
         if isinstance(weights, Mapping):
             weights = labels.named(weights)
-        return self._model_fields(usual_classifier(len(labels.classes)), class_weight=weights)
+        usual = usual_classifier(len(labels.classes))
+        return of_classes(self._model_fields(usual, class_weight=weights))
 
     def _require_classes(self, classes: Array) -> None:
         name = type(self).__name__

@@ -7,11 +7,13 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 from stepml.client.connection import is_throttled
 from stepml.client.objects import find_object
+from stepml.client.own_code import with_own_code
 from stepml.client.row_uploads import UPLOADS, send_rows
 from stepml.estimators.leftovers import delete_failed_job, delete_job
 from stepml.estimators.stored_rows import STORED_ROWS
@@ -21,6 +23,7 @@ from stepml.job.written import object_json
 from stepml.ml.artifact import Artifact
 from stepml.records.errors import AccessError, RunFailedError
 from stepml.reports.epoch_rows import report_row
+from stepml.trained.own_code import give_code
 from stepml.trained_model import TrainedModel
 
 if TYPE_CHECKING:
@@ -54,7 +57,13 @@ class FitRefusedError(RunFailedError, ValueError):
 
 
 def fitted(
-    client: Client, rows: PackedRows, job: Mapping[str, Any], stem: str, *, keep: bool
+    client: Client,
+    rows: PackedRows,
+    job: Mapping[str, Any],
+    stem: str,
+    *,
+    keep: bool,
+    code: Path | None = None,
 ) -> Fit:
     """Train a job on rows.
 
@@ -68,6 +77,8 @@ def fitted(
         The beginning of the run's name.
     keep : bool
         Whether rows and results stay in the bucket.
+    code : Path, optional
+        Of an own model or algorithm.
 
     Raises
     ------
@@ -83,14 +94,14 @@ def fitted(
     connection, stack, name = client.connection, client.stack, _new_name(stem)
     if keep:
         place = f"{UPLOADS}{rows.digest}/"
-        whole = _checked(job, stack.bucket, place, name)
+        whole = _checked(job, stack.bucket, place, name, code)
         send_rows(connection, stack, rows, place)
-        return _trained(client, whole, name)[0]
+        return _trained(client, whole, name, code)[0]
     with STORED_ROWS.holding(connection, stack, rows) as held:
-        whole = _checked(job, stack.bucket, held.place, name)
+        whole = _checked(job, stack.bucket, held.place, name, code)
         held.store(rows)
         with _deleting(client, name):
-            fit, report = _trained(client, whole, name)
+            fit, report = _trained(client, whole, name, code)
         held.copies.add(report.dataset.digest)
     return fit
 
@@ -99,22 +110,27 @@ def _new_name(stem: str) -> str:
     return f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}-{token_hex(4)}"
 
 
-def _checked(job: Mapping[str, Any], bucket: str, place: str, name: str) -> dict[str, Any]:
+def _checked(
+    job: Mapping[str, Any], bucket: str, place: str, name: str, code: Path | None
+) -> dict[str, Any]:
     """Return a job with the place of its data, or raise `InvalidJobError`."""
     whole = {**job, "data": {"uri": f"s3://{bucket}/{place}", **job["data"]}}
-    checked_job(object_json(whole), name)
+    text, _ = with_own_code(object_json(whole), code)
+    checked_job(text, name)
     return whole
 
 
-def _trained(client: Client, job: Mapping[str, Any], name: str) -> tuple[Fit, JobReport]:
-    run = client.run(job, name)
+def _trained(
+    client: Client, job: Mapping[str, Any], name: str, code: Path | None
+) -> tuple[Fit, JobReport]:
+    run = client.run(job, name, code=code)
     with _stopping(run):
         _wait(run, client.connection.poll_s)
     report = run.result
     if report is None:
         raise _failed(run)
     history = [{"epoch": each.epoch, **report_row(each)} for each in report.history]
-    return Fit(run, _model(client, run.name), history), report
+    return Fit(run, _model(client, run.name, code), history), report
 
 
 @contextmanager
@@ -154,14 +170,17 @@ def _failed(run: Run) -> RunFailedError:
     return (FitRefusedError if is_refusal else RunFailedError)(run.name, failure)
 
 
-def _model(client: Client, name: str) -> TrainedModel:
+def _model(client: Client, name: str, code: Path | None) -> TrainedModel:
     """Return the model of a job that has succeeded."""
     files = []
     for key in (keys.model(name), keys.model_card(name)):
         found = find_object(client.connection, client.stack.bucket, key)
         assert found is not None, key
         files.append(found["Body"].read())
-    return TrainedModel(Artifact.unpack(*files))
+    artifact = Artifact.unpack(*files)
+    if code is not None and "entry_point" in artifact.card["job"]["model"]:
+        give_code(artifact, code)
+    return TrainedModel(artifact)
 
 
 @contextmanager

@@ -58,10 +58,20 @@ def require_regression(model: Group | None) -> None:
 
 
 def of_numbers(model: Fields) -> Fields:
-    """Return the fields of a regressor's model, with a loss of numbers if it has a choice."""
-    name = model["name"]
-    has_choice = name in MODELS and MODELS[name].learns_classes
-    return {"loss": _OF_NUMBERS, **model} if has_choice else model
+    """Return the fields of a regressor's model, which may learn classes as well."""
+    return {"loss": _OF_NUMBERS, **model} if _has_both(model, "loss") else model
+
+
+def of_classes(model: Fields) -> Fields:
+    """Return the fields of a classifier's model, which may learn numbers as well."""
+    return {"learns": "classes", **model} if _has_both(model, "learns") else model
+
+
+def _has_both(model: Fields, field: str) -> bool:
+    """Return whether a ``field`` of a model says that it learns classes, or numbers."""
+    spec = MODELS.get(model["name"])
+    learns_both = spec is not None and spec.learns_classes and "rmse" in spec.metrics
+    return spec is not None and learns_both and field in spec.__struct_fields__
 
 
 def with_penalty_by_weight(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from stepml.estimators.base import JobEstimator
@@ -31,6 +32,7 @@ class SupervisedEstimator(JobEstimator):
         standardise: bool | None = None,
         random_state: Any = None,
         job: Mapping[str, Any] | None = None,
+        code: str | PathLike[str] | None = None,
         client: Client | None = None,
         keep: bool = False,
     ) -> None:
@@ -47,6 +49,7 @@ class SupervisedEstimator(JobEstimator):
         self.standardise = standardise
         self.random_state = random_state
         self.job = job
+        self.code = code
         self.client = client
         self.keep = keep
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import pickle
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -29,6 +30,7 @@ import stepml
 from stepml import StepMLClassifier, StepMLKMeans, StepMLRegressor
 from stepml.estimators import clean_up
 from tests.support.local_stack import LocalStack
+from tests.support.paths import ROOT
 
 ESTIMATORS: list[Any] = [StepMLClassifier, StepMLRegressor, StepMLKMeans]
 # Checks that fail, and why this is no mistake; that they fail is checked as well.
@@ -168,6 +170,13 @@ def test_the_same_fit_has_the_same_result_wherever_it_trains() -> None:
     assert np.array_equal(first.fit(rows, y).coef_, second.fit(rows, y).coef_)
     assert not hasattr(first, "predict_proba")
     assert first.n_iter_ == len(first.history_) == 2
+
+
+def test_a_model_may_be_code_of_ones_own() -> None:
+    huber = {"name": "custom", "entry_point": "huber:Huber", "options": {"delta": 0.5}}
+    model = StepMLRegressor(huber, code=ROOT / "examples" / "own_code").fit(X, y)
+    assert model.score(X, y) > 0.8
+    assert np.array_equal(pickle.loads(pickle.dumps(model)).predict(X), model.predict(X))
 
 
 def test_a_score_of_folds_is_that_of_the_model() -> None:
