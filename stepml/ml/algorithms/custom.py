@@ -15,10 +15,11 @@ from stepml.job.spec import JobSpec
 from stepml.ml.algorithms.base import LabelledSample, OrchestratedAlgorithm, never
 from stepml.ml.algorithms.local import batches_a_pass, shuffled_batches
 from stepml.ml.algorithms.state import Extras, Outcome, RankEpoch, RankProgress, State, Sums
+from stepml.ml.matrices import CsrMatrix
 from stepml.ml.models.base import Array, Floats, LossModel, Matrix, Sample
 from stepml.ml.own.algorithms import Arrays, Merge, OwnAlgorithm, Task
 from stepml.ml.own.calls import arrays_of, numbers_like, scalar
-from stepml.ml.own.loading import OwnClass, frozen
+from stepml.ml.own.loading import OwnClass, frozen, thawed
 
 FIELD = "algorithm.entry_point"
 
@@ -188,7 +189,9 @@ class _Steps:
         """Make a step on a batch."""
         gradient = _BatchGradient(self._model, place)
         with self._owner.blamed():
-            loss = self._own.step(self._task(gradient, place), self._w, X, y)
+            loss = self._own.step(
+                self._task(gradient, place), self._w, _rows_as(frozen, X), frozen(y)
+            )
         gradient.move_statistics(self._w)
         self._loss_sum += scalar(self._owner, self._own.step, loss, "the loss") * len(y)
         self._rows += len(y)
@@ -231,6 +234,7 @@ class _BatchGradient:
         w = np.asarray(w, np.float32)
         out = np.empty_like(w)
         at = self._place
+        X, y = _rows_as(thawed, X), thawed(y)
         loss = self._model.batch_gradient(w, X, y, out, self._draws, at.number - 1, at.row)
         self._model.penalty.add_gradient(w, out)
         n_trained = self._model.n_trained
@@ -243,6 +247,13 @@ class _BatchGradient:
         """Move the statistics in ``w`` as the last call said."""
         if self._move is not None:
             w[self._model.n_trained :] -= self._move
+
+
+def _rows_as(view: Callable[[Array], Array], X: Matrix) -> Matrix:
+    """Return rows whose values are those of ``view``."""
+    if isinstance(X, CsrMatrix):
+        return replace(X, values=view(X.values), indices=view(X.indices))
+    return view(X)
 
 
 def _of_rank(extras: Extras) -> dict[str, Array]:

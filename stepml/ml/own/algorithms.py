@@ -119,7 +119,8 @@ class OwnAlgorithm(ABC):
         w : array of shape (n_parameters,)
             The rank's parameters.
         X : rows of shape (n_samples, n_features)
-            For `Task.gradient`. They are float32, or sparse rows of StepML's.
+            For `Task.gradient`. They are float32, or sparse rows of StepML's; nor can they be
+            changed, as ``y``.
         y : array of shape (n_samples, …)
             Their targets.
         """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -80,4 +80,12 @@ def frozen(array: Array) -> Array:
     """Return a view that cannot be changed."""
     view = array.view()
     view.flags.writeable = False
+    return view
+
+
+def thawed(array: Array) -> Array:
+    """Return a view of a frozen one as StepML's own code needs it."""
+    view = array.view()
+    with suppress(ValueError):  # its memory cannot be changed at all
+        view.flags.writeable = True
     return view

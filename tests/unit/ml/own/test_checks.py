@@ -150,6 +150,7 @@ WRONG_ALGORITHMS = {
     ),
     "chance": (PROX.replace(STEP, "gradient += np.random.rand()"), "two trainings with the same"),
     "change": (PROX.replace(STEP, "task.start[:] = 0"), "own.py:23: ValueError: assignment desti"),
+    "rows": (PROX.replace(STEP, "X *= 0"), "own.py:23: ValueError: output array is read-only"),
     "merge": (
         PROX.replace("return task.before", "return 0 * task.before[:2, None]"),
         "own.py:30: the parameters of",
