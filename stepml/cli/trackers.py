@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from stepml.tracking import Tracker
 
 _PANEL = "Tracking"
+_PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "15", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
 TensorBoardDirectory = Annotated[
     Path | None,
     typer.Option(
@@ -81,6 +83,9 @@ def _tracker(option: str, place: Any) -> Tracker:
         "--mlflow": MLflow,
         "--track": JsonLines,
     }
+    # Of this process alone: by default, MLflow waits for minutes until it tells of a silent server.
+    for name, value in _PATIENCE.items():
+        os.environ.setdefault(name, value)
     try:
         return kinds[option](place)
     except (LibraryMissingError, TrackerError) as error:
