@@ -39,6 +39,9 @@ class JobEstimator(BaseEstimator):
     history_: list[dict[str, Any]]
     run_: Run
     n_iter_: int
+    # Arrays of float64, of linear models alone.
+    coef_: Any
+    intercept_: Any
     _stem: ClassVar[str]  # of the names of its runs
 
     # The parameters that all of them have.
