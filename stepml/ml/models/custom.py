@@ -29,7 +29,7 @@ from stepml.ml.models.classes import classes_of, indices
 from stepml.ml.models.confusion import Counts, count_classes
 from stepml.ml.models.custom_linear import CustomLinearClasses, CustomLinearNumbers
 from stepml.ml.models.metrics import multiclass_metrics, regression_metrics
-from stepml.ml.own.calls import first_vector, numbers_like, scalar
+from stepml.ml.own.calls import first_vector, numbers_like, pair, scalar
 from stepml.ml.own.loading import OwnClass, frozen
 from stepml.ml.own.models import Own, OwnLinearModel, OwnModel, Shapes
 
@@ -154,7 +154,8 @@ class CustomNumbers(LossModel):
     def _gradient(self, w: Floats, X: Array, y: Array, out: Floats) -> float:
         function = self.own.loss_and_gradient
         with self.own_class.blamed():
-            loss, gradient = function(frozen(w), frozen(X), frozen(y))
+            found = function(frozen(w), frozen(X), frozen(y))
+        loss, gradient = pair(self.own_class, function, found, "(loss, gradient)")
         out[:] = numbers_like(self.own_class, function, gradient, w.shape, "the gradient")
         return scalar(self.own_class, function, loss, "the loss")
 

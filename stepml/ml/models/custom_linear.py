@@ -14,7 +14,7 @@ from stepml.ml.models.base import Array, DataFacts, Floats, Model
 from stepml.ml.models.classifiers import MulticlassClassifier
 from stepml.ml.models.linear import LinearModel
 from stepml.ml.models.metrics import regression_metrics
-from stepml.ml.own.calls import numbers_like
+from stepml.ml.own.calls import numbers_like, pair
 from stepml.ml.own.loading import OwnClass, frozen
 from stepml.ml.own.models import OwnLinearModel
 
@@ -49,7 +49,8 @@ class CustomLinear(LinearModel):
     def _differentiate(self, z: Floats, y: Array, weights: Floats | None) -> float:
         function = self.own.losses
         with self.own_class.blamed():
-            losses, slopes = function(frozen(z), frozen(y))
+            found = function(frozen(z), frozen(y))
+        losses, slopes = pair(self.own_class, function, found, "(losses, slopes)")
         losses = numbers_like(self.own_class, function, losses, y.shape, "the losses")
         z[...] = numbers_like(self.own_class, function, slopes, z.shape, "the slopes")
         if weights is None:

@@ -39,6 +39,18 @@ def numbers_like(
     )
 
 
+def pair(own: OwnClass, function: Callable[..., Any], found: Any, parts: str) -> tuple[Any, Any]:
+    """Return the two results of a function, or raise `InvalidCodeError` if it has not two.
+
+    ``parts`` are both in words, for the message.
+    """
+    if isinstance(found, tuple | list) and len(found) == 2:
+        return found[0], found[1]
+    raise own.error(
+        f"the result of {function.__name__}: expected {parts}, got {_described(found)}", function
+    )
+
+
 def scalar(own: OwnClass, function: Callable[..., Any], found: Any, what: str) -> float:
     """Return a number of the user's, or raise `InvalidCodeError` if it is none."""
     try:
@@ -62,6 +74,8 @@ def first_vector(own: OwnClass, function: Callable[..., Any], found: Any, length
 def _described(found: object) -> str:
     if isinstance(found, np.ndarray):
         return f"an array of {found.dtype} of shape {found.shape}"
+    if isinstance(found, tuple | list):
+        return f"a {type(found).__name__} of length {len(found)}"
     return f"{type(found).__name__} {found!r:.60}" if np.isscalar(found) else type(found).__name__
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
@@ -51,9 +52,26 @@ class OwnClass:
         if not (isinstance(kind, type) and issubclass(kind, bases)):
             names = " or ".join(f"stepml.{each.__name__}" for each in bases)
             raise self.error(f"expected a class that derives from {names}, got {kind!r:.100}")
+        self._require_options(kind)
         with self.blamed():
             made: T = kind(**self.options)
         return made
+
+    def _require_options(self, kind: type) -> None:
+        """Raise `InvalidCodeError` if the class has not these options, or needs others."""
+        try:
+            signature = inspect.signature(kind)
+        except (TypeError, ValueError):  # a class may say nothing, or anything
+            return
+        try:
+            signature.bind(**self.options)
+        except TypeError as error:
+            field = f"{self.field.partition('.')[0]}.options"
+            place = place_of(kind.__init__, self._known_code)  # type: ignore[misc]
+            names = ", ".join(signature.parameters) or "none"
+            raise InvalidCodeError(
+                f"{field}: {self.entry_point}: {place}{error}; expected {names}"
+            ) from error
 
     def blamed(self) -> AbstractContextManager[None]:
         """Return a context in which an error of the code is named with its line."""

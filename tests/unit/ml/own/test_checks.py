@@ -81,10 +81,24 @@ def test_what_is_right_passes(
 
 WRONG_MODELS = {
     "facts": (HUBER, {}, r"^model.convex: expected true, as class own:Huber declares it, got fa"),
-    "options": (HUBER, {"options": {"delt": 1}}, "own:Huber: TypeError: .*'delt'"),
+    "options": (
+        HUBER,
+        {"options": {"delt": 1}},
+        r"^model.options: own:Huber: own.py:\d+: .*'delt'; expected delta$",
+    ),
+    "no options": (
+        HUBER.replace("delta: float = 1.35", "delta"),
+        {},
+        r"^model.options: own:Huber: own.py:\d+: missing a required argument: 'delta'; expected d",
+    ),
     "failure": (HUBER.replace("error = z - y", "1 / 0"), {"convex": True}, r"own.py:20: ZeroDivi"),
     "change": (HUBER.replace("error = z", "z += 1; error = z"), {"convex": True}, "own.py:20: V"),
     "shape": (HUBER.replace(", slopes\n", ", 1.0\n"), {"convex": True}, r"the slopes .*got float"),
+    "pair": (
+        HUBER.replace(", slopes\n", "\n"),
+        {"convex": True},
+        r"own.py:19: the result of losses: expected \(losses, slopes\), got an array of float32",
+    ),
     "slope": (
         HUBER.replace("error - slopes / 2", "error"),
         {"convex": True},
