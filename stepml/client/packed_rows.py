@@ -184,7 +184,7 @@ def _digest(text: str, *arrays: Array) -> str:
 
 def _of_frame(X: Any, frame: Frame, y: Any, sample_weight: Any) -> PackedRows:
     pa, parquet = import_arrow("parquet", _TABLES)
-    table = _arrow_table(X, frame)
+    table = arrow_table(X, frame)
     names = list(table.column_names)
     settings: dict[str, Any] = {"has_label": y is not None}
     for what, values in (("weight", sample_weight), ("label", y)):  # the label last, as usual
@@ -225,7 +225,7 @@ def _new_name(own: Any, usual: str, taken: list[str]) -> str:
     return name
 
 
-def _arrow_table(X: Any, frame: Frame) -> Any:
+def arrow_table(X: Any, frame: Frame) -> Any:
     """Return a table of Arrow without an index.
 
     Raises

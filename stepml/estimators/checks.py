@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import assert_all_finite, check_consistent_length
 from sklearn.utils.validation import column_or_1d, validate_data
 
+from stepml.client.packed_rows import arrow_table
 from stepml.trained.frames import frame_of
 
 Array = npt.NDArray[Any]
@@ -35,19 +36,16 @@ def checked_rows(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
     reset : bool
         Whether the estimator learns the names and the number of the features, or compares them.
     """
-    if has_names(X):
-        validate_data(estimator, X, reset=reset, skip_check_array=True)
-        return X
+    frame = frame_of(X)
+    if frame is not None and all(isinstance(name, str) for name in frame.names):
+        # Only tables of libraries have a shape that scikit-learn reads.
+        table = arrow_table(X, frame) if isinstance(X, Mapping | list | tuple | np.ndarray) else X
+        validate_data(estimator, table, reset=reset, skip_check_array=True)
+        return table
     if getattr(X, "ndim", 2) in (3, 4) and hasattr(X, "reshape"):
         rows = validate_data(estimator, X.reshape(len(X), -1), reset=reset, **_ROWS)
         return rows.reshape(X.shape)
     return validate_data(estimator, X, reset=reset, **_ROWS)
-
-
-def has_names(X: Any) -> bool:
-    """Return whether ``X`` is a table whose columns have names."""
-    frame = frame_of(X)
-    return frame is not None and all(isinstance(name, str) for name in frame.names)
 
 
 def checked_labels(estimator: BaseEstimator, X: Any, y: Any, *, numbers: bool) -> Array:

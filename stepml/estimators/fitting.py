@@ -96,12 +96,13 @@ def fitted(
         place = f"{UPLOADS}{rows.digest}/"
         whole = _checked(job, stack.bucket, place, name, code)
         send_rows(connection, stack, rows, place)
-        return _trained(client, whole, name, code)[0]
+        return _trained(client, client.run(whole, name, code=code), code)[0]
     with STORED_ROWS.holding(connection, stack, rows) as held:
         whole = _checked(job, stack.bucket, held.place, name, code)
         held.store(rows)
+        run = client.run(whole, name, code=code)
         with _deleting(client, name):
-            fit, report = _trained(client, whole, name, code)
+            fit, report = _trained(client, run, code)
         held.copies.add(report.dataset.digest)
     return fit
 
@@ -120,10 +121,8 @@ def _checked(
     return whole
 
 
-def _trained(
-    client: Client, job: Mapping[str, Any], name: str, code: Path | None
-) -> tuple[Fit, JobReport]:
-    run = client.run(job, name, code=code)
+def _trained(client: Client, run: Run, code: Path | None) -> tuple[Fit, JobReport]:
+    """Wait for a run; return its model, and its report."""
     with _stopping(run):
         _wait(run, client.connection.poll_s)
     report = run.result

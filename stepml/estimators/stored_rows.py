@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -51,15 +52,12 @@ class Held:
     copies: set[str] = field(default_factory=set)
     n_fits: int = 0  # that run
     used_at: float = 0.0
-    _is_stored: bool = False
     _sending: Lock = field(default_factory=Lock)
 
     def store(self, rows: PackedRows) -> None:
-        """Store ``rows`` at their place, unless that is done; other fits wait for it."""
+        """Store ``rows`` at their place, unless they are there; other fits wait for it."""
         with self._sending:
-            if not self._is_stored:
-                send_rows(self.connection, self.stack, rows, self.place)
-                self._is_stored = True
+            send_rows(self.connection, self.stack, rows, self.place)
 
     def delete(self) -> None:
         """Delete the rows and their partitioned copies."""
@@ -128,7 +126,10 @@ class StoredRows:
             surplus = self._surplus()
             if self._timer is None:
                 self._timer = self._new_timer()
-        self._delete(surplus)
+        try:
+            self._delete(surplus)
+        except AccessError as error:
+            warnings.warn(f"rows of earlier fits could not be deleted: {error}", stacklevel=2)
 
     def _idle(self) -> list[Held]:
         """Return the rows without a fit, the one that was used longest ago first."""
