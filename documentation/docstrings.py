@@ -37,7 +37,10 @@ def summary_of(documented: object) -> str:
 def _section(title: str, body: str) -> Iterator[str]:
     if title in _LISTS:
         entries, rest = _entries(body)
-        rows = [[code(name), kind, from_docstring(about)] for name, kind, about in entries]
+        rows = [
+            [code(name), from_docstring(kind), from_docstring(about)]
+            for name, kind, about in entries
+        ]
         head = [_LISTS[title], "", ""]
         if not any(kind for _, kind, _ in entries):
             head, rows = head[:2], [[name, about] for name, _, about in rows]
