@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 class SupervisedEstimator(JobEstimator):
     """Base of classifier and regressor."""
 
-    coef_: Any  # both only of linear models
-    intercept_: Any
-
     def __init__(
         self,
         model: Group | None = None,
