@@ -11,7 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from stepml.job.errors import InvalidCodeError
-from stepml.ml.own.code import MOST_UNPACKED_BYTES, digest_of, require_archive
+from stepml.ml.own.code import MOST_UNPACKED_BYTES, digest_of, require_archive, taken
+from stepml.ml.own.finder import is_reserved
 from stepml.packaging.archives import zip_archive
 
 # Folders, beside hidden ones and virtual environments; `runs` has the models of earlier jobs.
@@ -34,9 +35,12 @@ class PackedCode:
     def require_module(self, entry_point: str, field: str = "model.entry_point") -> None:
         """Raise `InvalidCodeError` if no file can be the module of ``entry_point``.
 
-        ``field`` of the job names the entry point.
+        Functions would import another module than one with the name of a library's. ``field`` of
+        the job names the entry point.
         """
         module = entry_point.partition(":")[0]
+        if is_reserved(module.partition(".")[0]):
+            raise taken(module, field)
         place = module.replace(".", "/")
         if any(name.startswith((f"{place}.", f"{place}/")) for name in self.names):
             return

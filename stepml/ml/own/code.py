@@ -147,9 +147,14 @@ def _imported(name: str, directory: Path, field: str) -> ModuleType:
 
 def _require_own(module: ModuleType | None, directory: Path, field: str) -> None:
     if module is not None and not _is_of(module, directory) and not _is_same(module, directory):
-        raise InvalidCodeError(
-            f"{field}: {module.__name__!r} is a module of Python, StepML or a library; rename yours"
-        )
+        raise taken(module.__name__, field)
+
+
+def taken(module: str, field: str) -> InvalidCodeError:
+    """Return the error of a module of the code that has the name of another one."""
+    return InvalidCodeError(
+        f"{field}: {module!r} is a module of Python, StepML or a library; rename yours"
+    )
 
 
 def _activate(directory: Path) -> None:

@@ -22,6 +22,11 @@ RESERVED = frozenset(
 )
 
 
+def is_reserved(name: str) -> bool:
+    """Return whether a module's name, without dots, is that of another one in all functions."""
+    return name in RESERVED or name in sys.stdlib_module_names
+
+
 class OwnFinder:
     """Finds some top-level modules in one directory, before all others."""
 
@@ -34,7 +39,7 @@ class OwnFinder:
         if directory != self._directory:
             self._directory = directory
             self._names.clear()
-        if name not in RESERVED and name not in sys.stdlib_module_names:
+        if not is_reserved(name):
             self._names.add(name)
         if self not in sys.meta_path:
             sys.meta_path.insert(0, self)

@@ -92,3 +92,13 @@ def test_the_module_of_the_entry_point_is_looked_for_before_anything_is_sent(
         packed.require_module("nets.conv.flat:f")
     with pytest.raises(InvalidCodeError, match=r"it has net\.py, nets/__init__\.py, nets/conv"):
         packed.require_module("ne:f")
+
+
+@pytest.mark.parametrize("name", ["random", "stepml", "numpy"])
+def test_a_module_that_functions_would_not_import_is_refused_before_anything_is_sent(
+    tmp_path: Path, name: str
+) -> None:
+    packed = packed_code(written(tmp_path, f"{name}.py", f"robust/{name}.py"))
+    packed.require_module(f"robust.{name}:f")
+    with pytest.raises(InvalidCodeError, match=f"^algorithm.entry_point: '{name}' is a module of"):
+        packed.require_module(f"{name}:f", "algorithm.entry_point")
