@@ -48,7 +48,7 @@ lint: install-dev $(ASL_VALIDATOR) $(LINT_TOOLS)/installed ## Check style, types
 	$(BIN)/mypy
 	@# The Python in pages and notebooks, as an editor shows it. scikit-learn has no types, and cells
 	@# of notebooks may await.
-	$(BIN)/mypy --allow-untyped-calls --disable-error-code top-level-await \
+	$(BIN)/mypy --cache-dir .mypy_cache/examples --allow-untyped-calls --disable-error-code top-level-await \
 	  $$($(BIN)/python -m documentation.example_code build/examples)
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.support.translated build/translated/template.json
