@@ -128,7 +128,8 @@ def _own_client() -> Client:
 def _unpacked(client: bytes) -> Client | None:
     """Return the client of a stored estimator; None if this machine lacks its profile."""
     try:
-        found: Client = pickle.loads(client)  # noqa: S301 (it is within a pickle that is loaded)
+        # It is within a pickle that is being loaded.
+        found: Client = pickle.loads(client)  # noqa: S301 # nosec B301
     except AccessError:
         return None
     return found

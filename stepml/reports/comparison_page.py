@@ -43,7 +43,8 @@ def comparison_page(comparison: Comparison) -> str:
 
 def comparison_parts(comparison: Comparison) -> Markup:
     """Return its elements without a page around them."""
-    return Markup(rendered("compared.html.j2", **_values(comparison)))  # noqa: S704 (by a template)
+    text = rendered("compared.html.j2", **_values(comparison))  # which has escaped its values
+    return Markup(text)  # noqa: S704 # nosec B704
 
 
 def _values(comparison: Comparison) -> dict[str, Any]:
