@@ -20,6 +20,7 @@ from stepml.job.spec import JobSpec
 from stepml.ml.data import Manifest
 from stepml.ml.models import LinearModel, build_model
 from stepml.ml.models.base import LossModel
+from stepml.ml.models.row_weights import weighted
 from stepml.ml.own.code import directory_of
 from stepml.ml.own_algorithm_checks import check_own_algorithm
 from stepml.ml.own_model_checks import check_own_model
@@ -65,16 +66,21 @@ def check_own_code_of(
             )
         require_room(spec, own.n_parameters, most_model_bytes)
     if isinstance(spec.algorithm, CustomAlgorithm):
-        _check_algorithm(spec.algorithm, _model_for(spec, n_features, labels, code))
+        _check_algorithm(
+            spec.algorithm,
+            _model_for(spec, n_features, labels, code),
+            has_weights=spec.data.weight is not None,
+        )
 
 
-def _check_algorithm(spec: CustomAlgorithm, model: LossModel) -> None:
+def _check_algorithm(spec: CustomAlgorithm, model: LossModel, *, has_weights: bool) -> None:
     rng = np.random.Generator(np.random.PCG64(0))
     X = rng.normal(size=(_ROWS, model.n_features)).astype(np.float32)
     y = np.resize(np.arange(_GUESSED_CLASSES), _ROWS).astype(np.float32)
     if hasattr(model, "classes"):
         y = np.resize(np.array(model.classes, np.float32), _ROWS)
-    check_own_algorithm(spec, model, (X, model.targets(y)))
+    weights = rng.uniform(0.5, 1.5, _ROWS).astype(np.float32) if has_weights else None
+    check_own_algorithm(spec, model, (X, weighted(model.targets(y), weights)))
 
 
 def _model_for(spec: JobSpec, n_features: int, labels: list[float], code: Path) -> LossModel:

@@ -122,7 +122,7 @@ class OwnAlgorithm(ABC):
             For `Task.gradient`. They are float32, or sparse rows of StepML's; nor can they be
             changed, as ``y``.
         y : array of shape (n_samples, …)
-            Their targets.
+            Their targets; with ``data.weight`` records, whose fields are ``target`` and ``weight``.
         """
 
     def merge(self, task: Merge, mean: Array) -> Array:

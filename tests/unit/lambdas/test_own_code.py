@@ -330,7 +330,7 @@ def test_a_trained_model_predicts_with_its_code_alone(tmp_path: Path) -> None:
 
 
 def test_rows_have_weights_in_linear_models() -> None:
-    weight = {"data": {"uri": "s3://data/rows.csv", "format": "csv", "weight": 0}}
+    weight: dict[str, Any] = {"data": {"uri": "s3://data/rows.csv", "format": "csv", "weight": 0}}
     own, same = own_job(model=SQUARES, **weight), Job(model=LINEAR, **weight)
     for job in (own, same):
         rows = job.data.load("rows.csv")
@@ -340,3 +340,18 @@ def test_rows_have_weights_in_linear_models() -> None:
     general.prepare()
     with pytest.raises(InvalidJobError, match=r"^data.weight: of models of your own, only those"):
         check_model("job", general.storage)
+
+
+def test_an_own_algorithm_is_tried_on_rows_with_weights_if_the_job_has_them() -> None:
+    weight: dict[str, Any] = {"data": {"uri": "s3://data/rows.csv", "format": "csv", "weight": 0}}
+    model = {"name": "logistic_regression", "l2": 0.01}
+
+    def check(use: str) -> None:
+        text = FILES["algorithms.py"].replace("loss, gr", f"{use}\n        loss, gr", 1)
+        job = own_job(files={"algorithms.py": text}, model=model, algorithm=SGD, **weight)
+        job.prepare()
+        check_model("job", job.storage)
+
+    check('assert y["weight"].shape == y["target"].shape')
+    with pytest.raises(InvalidCodeError, match=r"algorithms:Sgd: algorithms.py:10: \w*Error"):
+        check("np.sum(y)")
