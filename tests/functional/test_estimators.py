@@ -174,7 +174,9 @@ def test_the_same_fit_has_the_same_result_wherever_it_trains() -> None:
 
 def test_a_model_may_be_code_of_ones_own() -> None:
     huber = {"name": "custom", "entry_point": "huber:Huber", "options": {"delta": 0.5}}
-    model = StepMLRegressor(huber, code=ROOT / "examples" / "own_code").fit(X, y)
+    model = StepMLRegressor({**huber, "convex": True}, code=ROOT / "examples" / "own_code").fit(
+        X, y
+    )
     assert model.score(X, y) > 0.8
     assert np.array_equal(pickle.loads(pickle.dumps(model)).predict(X), model.predict(X))
 
