@@ -146,6 +146,7 @@ def predict(
         for note in rows.unknown_levels.notes():
             output.complaint(f"note: {note}")
         _show(results, output)
+        _note_on_weights(loaded, results, output)
 
 
 def _predicted(
@@ -198,6 +199,15 @@ def _show(results: Results, output: Output) -> None:
         some = ", ".join(label_text(label) for label in quality.unknown_labels[:5])
         more = ", …" if len(quality.unknown_labels) > 5 else ""
         output.complaint(f"note: the model never predicts some labels of the data: {some}{more}")
+
+
+def _note_on_weights(model: TrainedModel, results: Results, output: Output) -> None:
+    """Say that metrics are not comparable with those of a job whose rows have weights."""
+    weight = model.card["job"]["data"].get("weight")
+    if weight is not None and results.quality.metrics:
+        output.complaint(
+            f"note: here, all rows count alike; in the job, they count by data.weight {weight!r}"
+        )
 
 
 def _source(data: str, target: Target) -> Source:

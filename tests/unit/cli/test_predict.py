@@ -331,6 +331,8 @@ def test_columns_that_said_which_rows_validate_or_count_are_no_features(
         found = np.array(rows[1:], np.float32)[:, 0]
         assert found == pytest.approx(model.predict(it.X), rel=1e-4, abs=1e-4)
         assert ("rmse" in stderr) == (name == "rows.csv")
+        says_weight = f"in the job, they count by data.weight {column!r}" in stderr
+        assert says_weight == (role == "weight" and name == "rows.csv")
 
 
 def test_columns_are_put_into_the_order_of_the_features(tmp_path: Path) -> None:
