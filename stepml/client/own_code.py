@@ -119,6 +119,8 @@ def _entry_point(document: dict[str, Any], kind: _Kind) -> EntryPoint | None:
 
 def _translated(group: dict[str, Any], kind: _Kind, point: EntryPoint) -> dict[str, Any]:
     """Return the group with the class of the entry point, its facts and options."""
+    from stepml.ml.own.loading import unfit_options
+
     try:
         found = point.load()
     except Exception as error:
@@ -129,9 +131,16 @@ def _translated(group: dict[str, Any], kind: _Kind, point: EntryPoint) -> dict[s
     fields = set(kind.own.__struct_fields__) - {"entry_point"}
     own = {name: value for name, value in group.items() if name in fields}
     options = {name: value for name, value in group.items() if name not in {*fields, "name"}}
-    facts = {name: getattr(found, name) for name in kind.facts if hasattr(found, name)}
+    given = own.get("options", {})
+    if isinstance(given, dict):  # otherwise the job is refused
+        given = given | options
+        if (problem := unfit_options(found, given)) is not None:
+            raise InvalidCodeError(f"{kind.field}: {point.name!r} is {point.value}: {problem}")
+    declared = {name: getattr(found, name, None) for name in kind.facts}
+    # Others, such as properties, only an object knows.
+    facts = {name: fact for name, fact in declared.items() if isinstance(fact, bool | str)}
     chosen = {"name": tag(kind.own), "entry_point": f"{point.module}:{point.attr}"}
-    return {**facts, **own, **chosen, "options": {**own.get("options", {}), **options}}
+    return {**facts, **own, **chosen, "options": given}
 
 
 def _names_class(group: object) -> bool:

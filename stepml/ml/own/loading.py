@@ -59,19 +59,10 @@ class OwnClass:
 
     def _require_options(self, kind: type) -> None:
         """Raise `InvalidCodeError` if the class has not these options, or needs others."""
-        try:
-            signature = inspect.signature(kind)
-        except (TypeError, ValueError):  # a class may say nothing, or anything
-            return
-        try:
-            signature.bind(**self.options)
-        except TypeError as error:
+        if (problem := unfit_options(kind, self.options)) is not None:
             field = f"{self.field.partition('.')[0]}.options"
             place = place_of(kind.__init__, self._known_code)  # type: ignore[misc]
-            names = ", ".join(signature.parameters) or "none"
-            raise InvalidCodeError(
-                f"{field}: {self.entry_point}: {place}{error}; expected {names}"
-            ) from error
+            raise InvalidCodeError(f"{field}: {self.entry_point}: {place}{problem}")
 
     def blamed(self) -> AbstractContextManager[None]:
         """Return a context in which an error of the code is named with its line."""
@@ -92,6 +83,19 @@ class OwnClass:
                 "name it: stepml.load_model(…, code=PATH), or --code PATH"
             )
         return self.code
+
+
+def unfit_options(kind: Any, options: Mapping[str, Any]) -> str | None:
+    """Return the reason why a class cannot be called with these keyword arguments, or None."""
+    try:
+        signature = inspect.signature(kind)
+    except (TypeError, ValueError):  # a class may say nothing, or anything
+        return None
+    try:
+        signature.bind(**options)
+    except TypeError as error:
+        return f"{error}; expected {', '.join(signature.parameters) or 'none'}"
+    return None
 
 
 def frozen(array: Array) -> Array:

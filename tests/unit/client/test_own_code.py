@@ -107,6 +107,12 @@ def test_names_of_stepml_come_first_and_unknown_ones_stay(installed: Path) -> No
 def test_what_cannot_be_sent_is_refused(installed: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidCodeError, match=r"^model.name: 'broken' is .*ModuleNotFoundError"):
         with_own_code(json.dumps(JOB | {"model": {"name": "broken"}}), None)
+    expected = r"^model: 'quantile' is robust.losses:Quantile: .*'p'; expected q$"
+    with pytest.raises(InvalidCodeError, match=expected):
+        with_own_code(json.dumps(JOB | {"model": {"name": "quantile", "p": 0.9}}), None)
+    text, _ = with_own_code(json.dumps(JOB | {"model": {"name": "quantile", "options": [1]}}), None)
+    with pytest.raises(InvalidJobError, match=r"^model.options: expected an object, got \[1\]"):
+        parse_job(text)
     with pytest.raises(InvalidJobError, match="'quantile' is in an installed package, whose code"):
         with_own_code(json.dumps(JOB), EXAMPLES)
     plain = JOB | {"model": {"name": "linear_regression"}}
