@@ -180,6 +180,6 @@ def _unknown(data: DataObject, field: str, pattern: str, names: Sequence[str]) -
         )
     shown = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
     return InvalidDataError(
-        f"{field}: expected columns of s3 object {data.key} ({shown}), beside the label; "
+        f"{field}: expected columns of features of s3 object {data.key} ({shown}); "
         f"got {pattern!r}{did_you_mean(pattern, names)}"
     )

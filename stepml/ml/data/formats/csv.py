@@ -92,7 +92,7 @@ class Csv(TextFormat):
         if source.n_features not in (None, n_features):
             raise InvalidDataError(
                 f"data.n_features is {source.n_features}, but s3 object {data.key} has "
-                f"{n_features} columns{' beside the label' if source.has_label else ''}"
+                f"{n_features} columns of features"
             )
         return Layout(
             format=self.name,

@@ -144,6 +144,12 @@ def test_impossible_columns_and_arrays_are_refused() -> None:
             {"weight": "a", "validates": "a"},
             "data.weight: expected another",
         ),
+        (
+            "csv",
+            text(columns()),
+            {"weight": "w", "n_features": 3},
+            "n_features is 3, but s3 object x has 2 columns of features$",
+        ),
         ("parquet", parquet(), {"weight": 9}, "data.weight is 9, but .* has 4 columns"),
         ("npz", npz(is_csr=False), {"weight": "v"}, "data.weight: .* has no array 'v'"),
         ("npz", npz(is_csr=False), {"weight": "X"}, r"data.weight: real numbers of shape \(300,\)"),

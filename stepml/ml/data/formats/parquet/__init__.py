@@ -117,7 +117,7 @@ def with_columns(reader: ObjectReader, objects: Sequence[DataObject], layout: La
     if layout.n_features not in (None, n_features):
         raise InvalidDataError(
             f"data.n_features is {layout.n_features}, but s3 object {first.key} has {n_features} "
-            f"columns{' beside the label' if layout.has_label else ''}"
+            "columns of features"
         )
     layout = replace(
         layout,
