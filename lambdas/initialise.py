@@ -10,7 +10,6 @@ from collections.abc import Callable
 from functools import cache
 
 import msgspec
-import numpy as np
 
 from lambdas.attempts.costs import Invocation, preparation_costs
 from lambdas.channels import channel_of
@@ -21,6 +20,7 @@ from lambdas.epochs.reports import evaluate
 from lambdas.epochs.slices import evaluation_of_nothing
 from lambdas.job_store import JobStore, PartitionPlan, TrainingPlan
 from lambdas.job_store.given_objects import OpenBucket
+from lambdas.job_store.label_units import label_unit
 from lambdas.job_store.moments import load_moments
 from lambdas.job_store.network_checks import (
     NetworkFacts,
@@ -49,7 +49,7 @@ from stepml.job.reports import JobWarning
 from stepml.job.spec import JobSpec
 from stepml.job.tasks import InitialiseTask, Spent
 from stepml.ml.choices import with_pace, with_penalty, with_scaling, with_start
-from stepml.ml.data import Manifest, Moments, Scale, Shard
+from stepml.ml.data import Manifest, Moments, Shard
 from stepml.ml.data.pipeline import Pipeline
 from stepml.ml.doubts import (
     doubts_about_classes,
@@ -58,6 +58,7 @@ from stepml.ml.doubts import (
     notes_on_left_out,
     require_no_doubts,
 )
+from stepml.ml.job_scale import mean_row
 from stepml.ml.job_shards import split_of
 from stepml.ml.models.base import Floats, LabelUnit
 from stepml.ml.models.row_weights import targets_on
@@ -187,7 +188,7 @@ def _initialised(
     take_over(store, partition)
     _publish_start(store, partition, plan, start)
     plan = _measured(
-        store, partition, plan, manifest, _mean_row(moments, scale, plan.training_rows), start
+        store, partition, plan, manifest, mean_row(moments, scale, plan.training_rows), start
     )
     log("model initialised", job_id=store.job_id, parameters=plan.model().n_parameters)
     return plan
@@ -204,7 +205,7 @@ def _paced(
     """Return the plan with all choices but those that depend on the first parameters."""
     largest = max(abs(manifest.min_label), abs(manifest.max_label))
     spec = with_scaling(draft.spec, lambda: sample().X, largest, scales_table=manifest.scales_table)
-    unit = _label_unit(store, partition, spec, lambda: sample().y)
+    unit = label_unit(store, partition, spec, lambda: sample().y)
     if spec.model.is_convex:
         spec = with_start(spec, draft.model(), lambda: sample().X, draft.training_rows)
     spec = with_penalty(spec, draft.training_rows, has_levels=manifest.has_levels)
@@ -276,17 +277,6 @@ def _plan_of(
     return TrainingPlan.of(partition, spec, manifest, *split_of(spec, manifest), unit)
 
 
-def _label_unit(
-    store: JobStore, partition: PartitionPlan, spec: JobSpec, labels: Callable[[], Floats]
-) -> LabelUnit:
-    """Return the unit in which a regression trains: that of the epochs that the job resumes."""
-    if not spec.model.trains_on_scaled_labels:
-        return LabelUnit()
-    resumed = JobStore(store.storage, partition.resumed_from).training_plan
-    before = resumed.find() if partition.resumed_epochs else None
-    return LabelUnit.of(labels()) if before is None else before.label_unit
-
-
 def _doubts(
     store: JobStore, plan: TrainingPlan, manifest: Manifest, moments: Moments
 ) -> list[JobWarning]:
@@ -296,11 +286,6 @@ def _doubts(
         return found
     held_out = load_shard(store, plan, keys.VALIDATION).y
     return [*doubts_about_classes(plan.spec, plan.model(), manifest, held_out), *found]
-
-
-def _mean_row(moments: Moments, scale: Scale | None, n_rows: int) -> Floats:
-    """Return the mean of the training rows, prepared as these are."""
-    return moments.mean.astype(np.float32) if scale is None else scale.mean_of(moments, n_rows)
 
 
 def _loss_of(store: JobStore, plan: TrainingPlan, parameters: Floats | None) -> float | None:

@@ -22,8 +22,8 @@ from stepml.ml.data import ByteRange, Layout
 from stepml.ml.data.encoding import RawRows
 from stepml.ml.data.formats import FORMATS
 from stepml.ml.data.formats.base import RowSource
-from stepml.ml.data.formats.row_checks import to_float32
 from stepml.ml.data.formats.rows import DenseRows, SparseRows, Values
+from stepml.ml.data.formats.stored_numbers import to_float32
 from stepml.ml.data.labels import MAX_LABELS
 from stepml.ml.data.objects import REQUEST_BYTES
 from stepml.ml.data.ranges import Cut

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,6 +14,7 @@ import numpy.typing as npt
 from stepml.job.spec_base import Label
 from stepml.ml.class_names import NUMBERS, ClassNames
 from stepml.ml.matrices import Floats, Floats64, Matrix
+from stepml.ml.models.label_unit import IN_UNITS_OF_DATA, LabelUnit
 from stepml.ml.models.penalty import Penalty
 from stepml.ml.neural.layout import ChannelScale, NetworkLayout
 
@@ -40,34 +40,6 @@ WeightedSample = Callable[[], tuple[Matrix, Floats | None]]
 
 
 @dataclass(frozen=True, slots=True)
-class LabelUnit:
-    """The unit in which a regression trains: ``(label - origin) / size``."""
-
-    origin: float = 0.0
-    size: float = 1.0  # a power of two, so the division loses no digits
-
-    @classmethod
-    def of(cls, labels: Floats) -> LabelUnit:
-        """Return the unit in which ``labels`` have about mean 0 and variance 1."""
-        with np.errstate(all="ignore"):
-            origin = float(labels.mean(dtype=np.float64))
-            deviation = float(labels.std(dtype=np.float64))
-        if not 0 < deviation < math.inf:
-            return cls(origin if math.isfinite(origin) else 0.0)
-        return cls(float(np.float32(origin)), 2.0 ** round(math.log2(deviation)))
-
-    def scaled(self, labels: Floats) -> Floats:
-        """Return labels in this unit."""
-        result: Floats = (labels - np.float32(self.origin)) / np.float32(self.size)
-        return result
-
-    def as_in_data(self, values: Floats) -> Floats:
-        """Return values in this unit as in the data."""
-        result: Floats = values * np.float32(self.size) + np.float32(self.origin)
-        return result
-
-
-@dataclass(frozen=True, slots=True)
 class DataFacts:
     """The properties of a data set that decide on the shape of a model."""
 
@@ -76,7 +48,7 @@ class DataFacts:
     label_counts: Sequence[int] | None = None  # rows of each label
     label_mean: float = 0.0
     mean_row: Floats | None = None  # (n_features,) of the features
-    label_unit: LabelUnit = LabelUnit()  # in which a regression trains
+    label_unit: LabelUnit = IN_UNITS_OF_DATA  # in which a regression trains
     network: NetworkLayout | None = None  # of a neural network, if it is known
     channels: ChannelScale | None = None  # of images
     code: Path | None = None  # the directory of the user's own network

@@ -8,7 +8,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from stepml.ml.matrices import CsrMatrix, Floats64, product, row_norms_squared, row_sums_by_group
+from stepml.ml.group_sums import row_sums_by_group
+from stepml.ml.matrices import CsrMatrix, Floats64, product, row_norms_squared
 from stepml.ml.models.base import Floats, Matrix
 
 _SURE = np.float32(1 - 1e-6)  # a squared norm minus its rounding errors, relative

@@ -9,7 +9,8 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from stepml.ml.matrices import CsrMatrix, Floats, product, row_sums_by_group
+from stepml.ml.group_sums import row_sums_by_group
+from stepml.ml.matrices import CsrMatrix, Floats, product
 from stepml.ml.models.centroids import Accumulated
 from stepml.ml.models.distances import origin_of, squared_distances
 

@@ -10,7 +10,7 @@ from stepml.job.errors import NotAvailableError
 from stepml.job.spec import JobSpec
 from stepml.ml.choices import with_pace, with_penalty, with_scaling, with_start
 from stepml.ml.data import Manifest, Moments, Scale, Shard, feature_moments, merge_moments, scaled
-from stepml.ml.job_scale import scale_for
+from stepml.ml.job_scale import mean_row, scale_for
 from stepml.ml.matrices import Matrix
 from stepml.ml.models import ChannelScale, DataFacts, LabelUnit, Model, build_model
 from stepml.ml.models.base import Array
@@ -66,7 +66,7 @@ def prepare(asked: JobSpec, rows: Rows) -> Prepared:
     unit = LabelUnit.of(sample.y) if spec.model.trains_on_scaled_labels else LabelUnit()
     spec = _paced(spec, rows, unit, sample)
     scale = _scale(spec, rows, moments, sample)
-    facts = _facts(manifest, unit, _mean_row(moments, scale, sum(rows.shard_rows)))
+    facts = _facts(manifest, unit, mean_row(moments, scale, sum(rows.shard_rows)))
     channels = _channels(spec, moments)
     mean_weight = float(moments.weight.sum()) / sum(rows.shard_rows) or 1.0
     model = _model(spec, facts, channels)
@@ -96,10 +96,6 @@ def _scale(spec: JobSpec, rows: Rows, moments: Moments, sample: Shard) -> Scale 
     if not (changes or (data.may_lack_values and kind != "uint8")):
         return None
     return scale_for(spec, rows.manifest, moments, lambda: sample, sparse=kind == "sparse")
-
-
-def _mean_row(moments: Moments, scale: Scale | None, n_rows: int) -> Array:
-    return moments.mean.astype(np.float32) if scale is None else scale.mean_of(moments, n_rows)
 
 
 def _channels(spec: JobSpec, moments: Moments) -> ChannelScale | None:

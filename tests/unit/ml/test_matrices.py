@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stepml.ml.group_sums import row_sums_by_group
 from stepml.ml.matrices import (
     CsrMatrix,
     Floats,
     Matrix,
     product,
     row_norms_squared,
-    row_sums_by_group,
     transposed_product,
 )
 from tests.support.matrices import sparse_of

@@ -19,6 +19,7 @@ from stepml.ml.data.formats.rows import (
     shortened,
     unless_equal,
 )
+from stepml.ml.data.formats.stored_numbers import as_stored, to_float32
 from stepml.ml.data.labels import LabelCodes
 from stepml.ml.data.layout import Layout, are_weights
 from stepml.ml.data.remainders import ends_of, remainders_of, remainders_of_pairs
@@ -271,20 +272,6 @@ def _are_no_weights(weights: NDArray[Any] | None, n_rows: int) -> _Flags:
 
 def _weighed(rows: DenseRows, weights: NDArray[Any] | None) -> DenseRows:
     return rows if weights is None else replace(rows, weights=to_float32(weights))
-
-
-def to_float32(values: NDArray[Any]) -> _Floats:
-    """Return ``values`` as float32; values that are too large become infinite."""
-    with np.errstate(over="ignore"):
-        return values.astype(np.float32)
-
-
-def as_stored(values: NDArray[Any]) -> NDArray[Any]:
-    """Return the values of dense rows as pieces store them: bytes as they are, others as float32.
-
-    Values that are too large become infinite.
-    """
-    return values if values.dtype == np.uint8 else to_float32(values)
 
 
 def rows_per_block(n_features: int, value_bytes: int = 4, block_bytes: int = BLOCK_BYTES) -> int:
