@@ -576,8 +576,8 @@ def test_logistic_regression_asks_which_of_many_labels_is_meant() -> None:
         build_model(models.LogisticRegression(), 3, (1, 2, 3))
     assert str(caught.value) == (
         "logistic_regression needs two labels, the data have 3 (1, 2, 3); to learn all of them, "
-        "choose model softmax_regression, svm, neural or custom; to learn one against the rest, set "
-        "model.positive_class"
+        "choose model softmax_regression, svm, neural or custom; to learn one against the rest, "
+        "set model.positive_class"
     )
 
 
