@@ -33,6 +33,11 @@ def fit_rows(process: str, digest: str) -> str:
     return f"{fits_prefix()}{process}/{digest}/"
 
 
+def owner_of_fit(key: str) -> str:
+    """Return the process whose fits have stored this object; empty for other objects."""
+    return key.removeprefix(fits_prefix()).split("/")[0] if key.startswith(fits_prefix()) else ""
+
+
 def job_prefix(job_id: str) -> str:
     """All objects of one job."""
     return f"jobs/{job_id}/"

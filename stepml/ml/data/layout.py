@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import numpy as np
 
+from stepml.job import keys
 from stepml.job.formats import FORMATS
 from stepml.ml.data.dialect import PLAIN, Dialect
 from stepml.ml.data.objects import DataObject
@@ -176,9 +178,10 @@ def are_weights(values: Floats64) -> Flags:
 def dataset_digest(objects: Sequence[DataObject], layout: Layout, seed: int) -> str:
     """Return the content address of a partitioned data set: 32 hexadecimal digits.
 
-    It depends on names, contents, layout and seed, but not on the place of the objects.
+    It depends on names, contents, layout and seed, but not on the place of the objects, unless a
+    process has stored them for its fits: it deletes its partitioned copy, which no other may read.
     """
-    content = {
+    content: dict[str, Any] = {
         "version": PARTITION_VERSION,
         "seed": seed,
         "layout": _content(layout),
@@ -187,6 +190,9 @@ def dataset_digest(objects: Sequence[DataObject], layout: Layout, seed: int) -> 
             for each in objects
         ],
     }
+    owners = {owner for each in objects if (owner := keys.owner_of_fit(each.key))}
+    if owners:
+        content["owners"] = sorted(owners)
     return hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()[:32]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from stepml.job import keys
 from stepml.job.errors import EmptyDataError, InvalidDataError
 from stepml.ml.data.layout import Layout, dataset_digest
 from stepml.ml.data.sniff import sniff
@@ -204,3 +205,18 @@ def test_the_digest_does_not_depend_on_where_the_objects_lie() -> None:
     moved = type(data)("elsewhere/a", data.name, data.value_bytes, data.etag)
     layout = sniff(store, [data], SourceFormat(format="csv"))
     assert dataset_digest([data], layout, 0) == dataset_digest([moved], layout, 0)
+
+
+def test_the_digest_of_rows_of_a_fit_is_that_of_their_process() -> None:
+    store = MemoryObjects(a=b"a,b\n1,2\n")
+    (data,) = described(store)
+    layout = sniff(store, [data], SourceFormat(format="csv"))
+
+    def digest(process: str, rows: str) -> str:
+        key = f"{keys.fit_rows(process, rows)}{data.name}"
+        placed = type(data)(key, data.name, data.value_bytes, data.etag)
+        return dataset_digest([placed], layout, 0)
+
+    assert digest("first", "0") == digest("first", "1")
+    others = {digest("second", "0"), dataset_digest([data], layout, 0)}
+    assert len({digest("first", "0"), *others}) == 3
