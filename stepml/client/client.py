@@ -46,7 +46,8 @@ class Client:
     profile, region, endpoint_url : str, optional
         Of AWS, or of another service with its interfaces.
     callbacks : iterable of Callback
-        They hear of every run of this client that is waited for; see `stepml.tracking`.
+        They hear of every run of this client that is waited for; see `stepml.tracking`. They stay
+        in their process: a client that is pickled leaves them out.
 
     Every method raises `AccessError` if the services cannot be reached or refuse.
     """
@@ -256,6 +257,13 @@ class Client:
     def _run(self, execution: Execution, callbacks: Sequence[Callback] = ()) -> Run:
         hearing = (*self.callbacks, *callbacks)
         return Run(self.connection, self.stack, execution, callbacks=hearing)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A callback may have files, connections and secrets.
+        return {**vars(self), "callbacks": ()}
+
+    def __deepcopy__(self, memo: object) -> Client:
+        return self  # it has no state of its own, and its callbacks are to hear of all runs
 
     def __repr__(self) -> str:
         return f"Client({self.stack_name!r} at {self.connection.place})"

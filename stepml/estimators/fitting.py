@@ -29,6 +29,7 @@ from stepml.trained_model import TrainedModel
 if TYPE_CHECKING:
     from stepml.client import Client, Run
     from stepml.client.packed_rows import PackedRows
+    from stepml.estimators.stored_rows import Held
     from stepml.job.reports import JobReport
 
 _FIRST_PAUSE = 0.1  # of the usual one between two looks
@@ -101,7 +102,7 @@ def fitted(
         whole = _checked(job, stack.bucket, held.place, name, code)
         held.store(rows)
         run = client.run(whole, name, code=code)
-        with _deleting(client, name):
+        with _deleting(client, name, held):
             fit, report = _trained(client, run, code)
         held.copies.add(report.dataset.digest)
     return fit
@@ -124,7 +125,10 @@ def _checked(
 def _trained(client: Client, run: Run, code: Path | None) -> tuple[Fit, JobReport]:
     """Wait for a run; return its model, and its report."""
     with _stopping(run):
-        _wait(run, client.connection.poll_s)
+        if run.callbacks:
+            run.wait(check=False, show=False)
+        else:
+            _wait(run, client.connection.poll_s)
     report = run.result
     if report is None:
         raise _failed(run)
@@ -183,12 +187,13 @@ def _model(client: Client, name: str, code: Path | None) -> TrainedModel:
 
 
 @contextmanager
-def _deleting(client: Client, name: str) -> Iterator[None]:
-    """Delete the objects of a job after the block."""
+def _deleting(client: Client, name: str, held: Held) -> Iterator[None]:
+    """Delete the objects of a job after the block; its partitioned rows stay with its rows."""
     place = client.connection, client.stack.bucket, name
     try:
         yield
     except BaseException:
-        delete_failed_job(*place)
+        STORED_ROWS.hold(held)
+        delete_failed_job(*place, held.copies.add, lambda: STORED_ROWS.release(held))
         raise
     delete_job(*place)

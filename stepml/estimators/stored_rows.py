@@ -95,7 +95,25 @@ class StoredRows:
         try:
             yield held
         finally:
-            self._end(held)
+            self.release(held)
+
+    def hold(self, held: Held) -> None:
+        """Keep rows, which a fit holds, beyond its end: until `release`."""
+        with self._lock:
+            held.n_fits += 1
+
+    def release(self, held: Held) -> None:
+        """End a fit, or what `hold` has begun."""
+        with self._lock:
+            held.n_fits -= 1
+            held.used_at = self._clock()
+            surplus = self._surplus()
+            if self._timer is None:
+                self._timer = self._new_timer()
+        try:
+            self._delete(surplus)
+        except AccessError as error:
+            warnings.warn(f"rows of earlier fits could not be deleted: {error}", stacklevel=2)
 
     def delete_idle(self, since_s: float = 0.0) -> None:
         """Delete the rows that no fit has used for some seconds.
@@ -118,18 +136,6 @@ class StoredRows:
                 self._held[key] = Held(connection, stack, rows.n_bytes, place)
             self._held[key].n_fits += 1
             return self._held[key]
-
-    def _end(self, held: Held) -> None:
-        with self._lock:
-            held.n_fits -= 1
-            held.used_at = self._clock()
-            surplus = self._surplus()
-            if self._timer is None:
-                self._timer = self._new_timer()
-        try:
-            self._delete(surplus)
-        except AccessError as error:
-            warnings.warn(f"rows of earlier fits could not be deleted: {error}", stacklevel=2)
 
     def _idle(self) -> list[Held]:
         """Return the rows without a fit, the one that was used longest ago first."""

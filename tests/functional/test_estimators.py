@@ -7,10 +7,12 @@ those in `SHORT`.
 from __future__ import annotations
 
 import io
+import json
 import os
 import pickle
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import joblib
@@ -29,6 +31,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 import stepml
 from stepml import StepMLClassifier, StepMLKMeans, StepMLRegressor
 from stepml.estimators import clean_up
+from stepml.tracking import JsonLines
 from tests.support.local_stack import LocalStack
 from tests.support.paths import ROOT
 
@@ -99,6 +102,15 @@ def test_a_grid_search_trains_in_several_processes() -> None:
     assert grid.best_params_ == {"stepmlclassifier__l2": 1e-3}
     assert grid.best_score_ > 0.9
     assert set(grid.predict(X)) == set(NAMES)
+
+
+def test_callbacks_of_the_client_hear_of_fits(tmp_path: Path) -> None:
+    client = stepml.Client(callbacks=[JsonLines(tmp_path / "fits.jsonl")])
+    model = clone(StepMLRegressor(client=client)).fit(X, y)
+    lines = [json.loads(each) for each in (tmp_path / "fits.jsonl").read_text().splitlines()]
+    assert {each["job_id"] for each in lines} == {model.run_.name}
+    assert sum(each["event"] == "epoch" for each in lines) == model.n_iter_
+    assert pickle.loads(pickle.dumps(client)).callbacks == ()
 
 
 def test_a_saved_estimator_has_neither_data_nor_connection() -> None:

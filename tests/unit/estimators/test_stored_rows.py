@@ -86,3 +86,17 @@ def test_another_process_has_places_of_its_own(fits: Fits) -> None:
     assert fits.fit(some_rows(1)) != place
     fits.rows.delete_idle()
     assert fits.has(place)
+
+
+def test_rows_of_a_failed_fit_stay_until_its_leftovers_are_deleted(
+    fits: Fits, stack: MotoStack
+) -> None:
+    client, rows = stack.client(), some_rows(1)
+    with fits.rows.holding(client.connection, client.stack, rows) as held:
+        place = fits.fit(rows)
+        fits.rows.hold(held)
+    fits.rows.delete_idle()
+    assert fits.has(place)
+    fits.rows.release(held)
+    fits.rows.delete_idle()
+    assert not fits.has(place)
