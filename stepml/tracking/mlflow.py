@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -23,10 +24,14 @@ if TYPE_CHECKING:
     from stepml.job.reports import EpochReport, JobReport
     from stepml.reports.run_record import RunRecord
 
+_Value = TypeVar("_Value")
+
 EXPERIMENT = "stepml"
 ANSWER_TIMEOUT_S = 5.0
 _PORTS = {"http": 80, "https": 443}
 _MOST_PARAMETERS = 100  # in a request
+_REFUSED = re.compile(r"[^\w.\- :]")  # in names of parameters and metrics; a slash makes paths
+_LONGEST_NAME = 200  # of 250, so that equal ones can be told apart
 _ENDS = {"SUCCEEDED": "FINISHED", "ABORTED": "KILLED"}
 _FAILED, _FAILURE = "stepml.failed_attempts", "stepml.failure"
 
@@ -112,14 +117,13 @@ class _MlflowRun(RunLog):
 
         found = [RunTag(f"stepml.{name}", value) for name, value in tags.items()]
         self._client.log_batch(self._id, tags=found)
+        named = _permitted(parameters)
         new = [
-            Param(name, str(value))
-            for name, value in parameters.items()
-            if name not in self._parameters
+            Param(name, str(value)) for name, value in named.items() if name not in self._parameters
         ]
         for begin in range(0, len(new), _MOST_PARAMETERS):
             self._client.log_batch(self._id, params=new[begin : begin + _MOST_PARAMETERS])
-        self._parameters |= set(parameters)
+        self._parameters |= set(named)
 
     def write_epoch(self, report: EpochReport, ended_at: datetime) -> None:
         _require_answer(self._uri)
@@ -156,8 +160,19 @@ class _MlflowRun(RunLog):
         from mlflow.entities import Metric
 
         moment = _milliseconds(at)
-        found = [Metric(name, value, moment, step) for name, value in numbers.items()]
+        found = [Metric(name, value, moment, step) for name, value in _permitted(numbers).items()]
         self._client.log_batch(self._id, metrics=found)
+
+
+def _permitted(values: Mapping[str, _Value]) -> dict[str, _Value]:
+    """Return values under names that MLflow accepts: labels and options may have others."""
+    found: dict[str, _Value] = {}
+    for own, value in values.items():
+        name = _REFUSED.sub("_", own)[:_LONGEST_NAME]
+        while name in found:
+            name += "_"
+        found[name] = value
+    return found
 
 
 def _experiment_id(client: Any, name: str) -> str:

@@ -221,6 +221,14 @@ def test_trackers_have_a_run_whole_and_once_however_often_it_is_watched(
     assert places.events(run.name, "parameters")[0]["tags"]["algorithm"] == "model_averaging"
 
 
+def test_labels_in_names_of_parameters_are_no_obstacle(stack: MotoStack, places: Places) -> None:
+    run = started(stack, 1)
+    log = MLflow(places.mlflow).open(run, run.record)
+    log.describe({"w.<=50K": 1.0, "w.>=50K": 2.0, "w./../b": 3.0, "w" * 300: 4.0}, {})
+    found = places.mlflow_run(run.name).data.params
+    assert found == {"w.__50K": "1.0", "w.__50K_": "2.0", "w._.._b": "3.0", "w" * 200: "4.0"}
+
+
 def test_a_run_that_goes_on_continues_its_curves(stack: MotoStack, places: Places) -> None:
     run = started(stack, 2, "failing", ended=False)
     watched(run, *places.trackers())
