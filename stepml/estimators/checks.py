@@ -54,9 +54,15 @@ def checked_labels(estimator: BaseEstimator, X: Any, y: Any, *, numbers: bool) -
         name = type(estimator).__name__
         raise ValueError(f"{name} requires y to be passed, but the target y is None")
     labels: Array = column_or_1d(y, warn=True)
+    if labels.dtype.kind == "O" and any(map(_is_missing, labels.tolist())):
+        raise ValueError("Input y contains missing values: None, NaN or NA")
     assert_all_finite(labels, input_name="y")
     check_consistent_length(X, labels)
     return labels.astype(np.float64) if numbers and labels.dtype.kind in "OSU" else labels
+
+
+def _is_missing(label: Any) -> bool:
+    return label is None or type(label).__name__ in ("NAType", "NaTType")  # of pandas
 
 
 def checked_weights(sample_weight: Any, n_rows: int) -> Array | None:

@@ -57,7 +57,15 @@ def test_labels_are_one_for_each_row() -> None:
     rows = np.eye(3)
     assert checked_labels(BaseEstimator(), rows, ["a", "b", "a"], numbers=False).shape == (3,)
     assert checked_labels(BaseEstimator(), rows, ["1", "2", "3"], numbers=True).dtype == np.float64
-    for y, message in (([1, 2], "inconsistent"), ([1, np.nan, 2], "NaN"), (None, "requires y")):
+    missing = "missing values: None, NaN or NA"
+    wrong: list[tuple[Any, str]] = [
+        ([1, 2], "inconsistent"),
+        ([1, np.nan, 2], "NaN"),
+        (None, "requires y"),
+        (np.array(["a", None, "b"], object), missing),
+        (pd.Series(["a", None, "b"], dtype="string"), missing),
+    ]
+    for y, message in wrong:
         with pytest.raises(ValueError, match=message):
             checked_labels(BaseEstimator(), rows, y, numbers=False)
 
