@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from threading import RLock
 from typing import TYPE_CHECKING
 
 from stepml.client.callbacks import Callback
@@ -52,34 +53,46 @@ class _Followed:
 class Tracker(Callback):
     """Writes runs with a tracking tool; one tracker may follow several runs, each in a thread.
 
-    Each epoch is written once, also if a run is watched again or resumed. If writing fails, the
-    next epoch writes what is missing.
+    Each epoch is written once, also if several threads watch a run, or it is resumed. If writing
+    fails, the next epoch writes what is missing.
     """
 
     def __init__(self) -> None:
         self._runs: dict[str, _Followed] = {}  # by ARN
+        self._locks: dict[str, RLock] = {}
 
     @abstractmethod
     def open(self, run: Run, record: RunRecord) -> RunLog:
         """Return the log of a run, a new one or that of an earlier watch."""
 
     def on_start(self, run: Run) -> None:
-        self._runs[run.arn] = followed = _Followed()
-        self._log_of(run, followed)
+        with self._lock_of(run):
+            self._runs[run.arn] = followed = _Followed()
+            self._log_of(run, followed)
 
     def on_epoch(self, run: Run, report: EpochReport) -> None:
-        followed = self._runs[run.arn]
-        ended_at = followed.ended_at.get(report.epoch, datetime.now(UTC))
-        followed.waiting.append((report, ended_at))
-        self._write_waiting(run, followed)
+        with self._lock_of(run):
+            followed = self._runs.get(run.arn)
+            if followed is None:  # another thread has written all of the run
+                return
+            ended_at = followed.ended_at.get(report.epoch, datetime.now(UTC))
+            followed.waiting.append((report, ended_at))
+            self._write_waiting(run, followed)
 
     def on_failed_attempt(self, run: Run, failure: Failure) -> None:
-        self._log_of(run, self._runs[run.arn]).write_failed_attempt(failure)
+        with self._lock_of(run):
+            if (followed := self._runs.get(run.arn)) is not None:
+                self._log_of(run, followed).write_failed_attempt(failure)
 
     def on_end(self, run: Run, result: JobReport | None) -> None:
-        followed = self._runs.pop(run.arn)
-        self._write_waiting(run, followed)
-        self._log_of(run, followed).end(run, result)
+        with self._lock_of(run):
+            followed = self._runs.pop(run.arn, None)
+            if followed is not None:
+                self._write_waiting(run, followed)
+                self._log_of(run, followed).end(run, result)
+
+    def _lock_of(self, run: Run) -> RLock:
+        return self._locks.setdefault(run.arn, RLock())
 
     def _log_of(self, run: Run, followed: _Followed) -> RunLog:
         if followed.log is None:

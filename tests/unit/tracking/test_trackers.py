@@ -221,6 +221,20 @@ def test_trackers_have_a_run_whole_and_once_however_often_it_is_watched(
     assert places.events(run.name, "parameters")[0]["tags"]["algorithm"] == "model_averaging"
 
 
+def test_two_watches_of_a_run_at_once_write_it_once(stack: MotoStack, places: Places) -> None:
+    run = started(stack, 2)
+    reports = list(run.watch())[-1].epochs
+    for tracker in places.trackers():
+        for _ in range(2):
+            tracker.on_start(run)
+        for report in reports:
+            for _ in range(2):
+                tracker.on_epoch(run, report)
+        for _ in range(2):
+            tracker.on_end(run, run.result)
+    assert places.curves(run.name) == [LOSSES[:2]] * 3
+
+
 def test_labels_in_names_of_parameters_are_no_obstacle(stack: MotoStack, places: Places) -> None:
     run = started(stack, 1)
     log = MLflow(places.mlflow).open(run, run.record)
