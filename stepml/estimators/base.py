@@ -18,7 +18,7 @@ from stepml.client.packed_rows import packed_rows
 from stepml.estimators.checks import checked_rows
 from stepml.estimators.fitting import fitted
 from stepml.estimators.job_fields import Fields, given, merged, rest_of_job
-from stepml.records.errors import AccessError
+from stepml.records.errors import AccessError, InvalidArgumentError
 
 if TYPE_CHECKING:
     from stepml.client import Client, Run
@@ -67,7 +67,7 @@ class JobEstimator(BaseEstimator):
         """Train a job on checked rows, and take over its results."""
         rows = packed_rows(X, y, sample_weight)
         job = self._job(rows, model, algorithm)
-        client, code = self.client or _own_client(), None if self.code is None else Path(self.code)
+        client, code = _client_of(self), None if self.code is None else Path(self.code)
         fit = fitted(client, rows, job, self._stem, keep=self.keep, code=code)
         self.model_, self.history_, self.run_ = fit.model, fit.history, fit.run
         self.n_iter_ = fit.model.n_iter_
@@ -116,6 +116,16 @@ class JobEstimator(BaseEstimator):
 _clients: dict[tuple[str, ...], Client] = {}
 
 
+def _client_of(estimator: JobEstimator) -> Client:
+    """Return the client of an estimator, or `InvalidArgumentError`."""
+    from stepml.client import Client
+
+    client = estimator.client
+    if not isinstance(client, Client | None):
+        raise InvalidArgumentError(f"client: expected a stepml.Client or None, got {client!r}")
+    return client or _own_client()
+
+
 def _own_client() -> Client:
     """Return the client of the AWS that is chosen now: a local AWS may have begun or ended."""
     from stepml.client import Client
@@ -147,7 +157,9 @@ def _seed(random_state: Any) -> int:
 def _workers(workers: int | None, rows: PackedRows) -> int:
     if workers is None:
         return 1 if rows.n_bytes <= FEW_BYTES else min(USUAL_WORKERS, rows.n_rows)
-    if workers > rows.n_rows:
+    if (
+        isinstance(workers, int | np.integer) and workers > rows.n_rows
+    ):  # others are refused with the job
         raise ValueError(
             f"workers: expected at most the number of rows, n_samples={rows.n_rows}, got {workers}"
         )

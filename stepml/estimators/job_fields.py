@@ -25,10 +25,12 @@ def given(**fields: Any) -> Fields:
 
 
 def name_of(group: Group | None) -> str:
-    """Return the name of a model or an algorithm; empty if none is given."""
+    """Return the name of a model or an algorithm; empty if none is given, or no such thing."""
     if isinstance(group, SpecGroup):
         return tag(group)
-    return str(group.get("name", "")) if isinstance(group, Mapping) else group or ""
+    if isinstance(group, Mapping):
+        return str(group.get("name", ""))
+    return group if isinstance(group, str) else ""
 
 
 def group(chosen: Group | None, fields: Mapping[str, Any], what: str) -> Fields | None:
@@ -44,7 +46,7 @@ def group(chosen: Group | None, fields: Mapping[str, Any], what: str) -> Fields 
     Raises
     ------
     InvalidJobError
-        A field is given twice, or without a group.
+        The group is none, or a field is given twice or without a group.
     """
     found = given(**fields)
     if chosen is None:
@@ -54,6 +56,10 @@ def group(chosen: Group | None, fields: Mapping[str, Any], what: str) -> Fields 
                 f"{what} {listed(tuple(ALGORITHMS))}, got None"
             )
         return None
+    if not isinstance(chosen, str | Mapping | SpecGroup):
+        raise InvalidJobError(
+            f"{what}: expected a name, a mapping of fields or a {what} of stepml, got {chosen!r}"
+        )
     own = {"name": chosen} if isinstance(chosen, str) else plain(chosen)
     return merged(own, found, what)
 
@@ -92,8 +98,10 @@ def rest_of_job(job: Mapping[str, Any] | None) -> Fields:
     Raises
     ------
     InvalidJobError
-        It names the data, which are those given to ``fit``.
+        It is no mapping, or names the data, which are those given to ``fit``.
     """
+    if not isinstance(job, Mapping | None):
+        raise InvalidJobError(f"job: expected a mapping of fields, got {job!r}")
     fields = dict(job or {})
     data = fields.get("data")
     data = data if isinstance(data, Mapping) else {}

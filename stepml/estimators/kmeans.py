@@ -97,7 +97,8 @@ class StepMLKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMix
         """
         X = checked_rows(self, X, reset=True)
         weights = checked_weights(sample_weight, X.shape[0])
-        if X.shape[0] < self.n_clusters:
+        # What is no integer is refused with the job.
+        if isinstance(self.n_clusters, int | np.integer) and X.shape[0] < self.n_clusters:
             raise ValueError(
                 f"n_clusters: expected at most n_samples={X.shape[0]}, got {self.n_clusters}"
             )

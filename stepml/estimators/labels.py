@@ -87,6 +87,8 @@ def _are_exact(numbers: Array) -> bool:
 
 def _is_plain(text: str) -> bool:
     """Return whether a job takes ``text`` for nothing else: no number, boolean or missing value."""
+    if any("\ud800" <= each <= "\udfff" for each in text):  # no UTF-8, so no report has it
+        return False
     try:
         float(text)
     except ValueError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from stepml.job.models import (
     LogisticRegression,
     SoftmaxRegression,
 )
-from stepml.job.spec_base import listed, tag
+from stepml.job.spec_base import SpecGroup, listed, tag
 
 Array = npt.NDArray[np.float64]
 
@@ -40,7 +40,7 @@ def learns_several(model: Group | None) -> bool:
 def require_classifier(model: Group | None) -> None:
     """Raise `InvalidJobError` if a model does not learn the classes of ``y``."""
     _require(model, lambda each: each.learns_classes, "a classifier")
-    fields = {} if model is None or isinstance(model, str) else plain(model)
+    fields = plain(model) if isinstance(model, Mapping | SpecGroup) else {}
     if fields.get("positive_class") is not None:
         raise InvalidJobError(
             "model.positive_class: a classifier learns the classes of y; leave it out, and pass "

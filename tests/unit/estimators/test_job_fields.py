@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import stepml
-from stepml.estimators.job_fields import group, merged, rest_of_job
+from stepml.estimators.job_fields import group, merged, name_of, rest_of_job
 from stepml.job.errors import InvalidJobError
 
 
@@ -17,6 +17,13 @@ def test_a_model_is_a_name_fields_or_a_type(chosen: Any) -> None:
     assert found is not None
     assert (found["name"], found["l1"]) == ("svm", 0.1)
     assert found.get("class_weight") is None
+
+
+@pytest.mark.parametrize("chosen", [stepml.Svm, 3, ["svm"]])
+def test_what_is_no_model_is_refused(chosen: Any) -> None:
+    assert name_of(chosen) == ""
+    with pytest.raises(InvalidJobError, match=r"model: expected a name, a mapping .*, got "):
+        group(chosen, {}, "model")
 
 
 def test_a_group_that_is_left_open_has_no_fields() -> None:
