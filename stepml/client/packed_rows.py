@@ -240,7 +240,7 @@ def arrow_table(X: Any, frame: Frame) -> Any:
         raise ValueError(f"expected names of columns that differ, got {frame.names[:8]}")
     try:
         table = _converted(X, frame)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, TypeError) as error:
         reason = " ".join(str(each) for each in error.args)
         raise ValueError(f"the table cannot be stored as Parquet: {reason}") from error
     return table.replace_schema_metadata(None)

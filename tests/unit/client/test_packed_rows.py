@@ -137,6 +137,9 @@ def test_the_digest_is_that_of_the_content() -> None:
     assert len({each.digest for each in others} | digests) == 1 + len(others)
 
 
+SPARSE_TABLE = pd.DataFrame.sparse.from_spmatrix(sparse.eye(3, format="csr"), columns=[*"abc"])
+
+
 @pytest.mark.parametrize(
     ("given", "y", "weights", "message"),
     [
@@ -148,6 +151,7 @@ def test_the_digest_is_that_of_the_content() -> None:
         (X, np.array([1, "a"] * 5 + [2], object), None, "y of one type, got objects of int, str"),
         (X, np.zeros(11, "M8[s]"), None, "y of numbers, text or booleans, got datetime64"),
         (pd.DataFrame({"a": [1, "b"]}), None, None, "cannot be stored as Parquet.*column a"),
+        (SPARSE_TABLE, None, None, r"stored as Parquet: Sparse pandas data \(column a\)"),
         (pd.DataFrame([[1, 2]]), None, None, "names of columns that are strings, got"),
         (pd.DataFrame([[1, 2]], columns=["a", "a"]), None, None, "columns that differ"),
     ],
