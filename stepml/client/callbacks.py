@@ -61,6 +61,11 @@ def checked_callbacks(callbacks: Iterable[Callback]) -> tuple[Callback, ...]:
     for each in found:
         if isinstance(each, type):
             raise TypeError(f"callbacks: expected {each.__name__}(), an instance, got the class")
+        if wrong := [n for n in dir(each) if n.startswith("on_") and n not in _METHODS]:
+            raise TypeError(
+                f"callbacks: {type(each).__name__}.{wrong[0]} is called by nobody; a callback has "
+                f"{', '.join(_METHODS)}"
+            )
         if lacking := [name for name in _METHODS if not callable(getattr(each, name, None))]:
             raise TypeError(
                 f"callbacks: expected subclasses of stepml.Callback, got {each!r} without "

@@ -94,10 +94,7 @@ def len_of(matrix: Any) -> int:
 def _vectors(n_rows: int, y: Any, sample_weight: Any) -> dict[str, Array]:
     """Return labels and weights by the names of their arrays."""
     given = {"y": y, _WEIGHTS: sample_weight}
-    found = {name: _vector(each, name, n_rows) for name, each in given.items() if each is not None}
-    if _WEIGHTS in found and found[_WEIGHTS].dtype.kind not in "biuf":
-        raise ValueError(f"expected sample_weight of numbers, got {found[_WEIGHTS].dtype}")
-    return found
+    return {name: _vector(each, name, n_rows) for name, each in given.items() if each is not None}
 
 
 def _vector(values: Any, name: str, n_rows: int) -> Array:
@@ -110,7 +107,16 @@ def _vector(values: Any, name: str, n_rows: int) -> Array:
         array = _plain(array, what)
     if array.dtype.kind not in "biufU":
         raise ValueError(f"expected {what} of numbers, text or booleans, got {array.dtype}")
+    if name == _WEIGHTS:
+        _require_weights(array)
     return array
+
+
+def _require_weights(weights: Array) -> None:
+    if weights.dtype.kind not in "biuf":
+        raise ValueError(f"expected sample_weight of numbers, got {weights.dtype}")
+    if len(bad := weights[~(np.isfinite(weights) & (weights >= 0))]):
+        raise ValueError(f"expected sample_weight of finite numbers from 0, got {bad[0]:g}")
 
 
 def _plain(objects: Array, what: str) -> Array:

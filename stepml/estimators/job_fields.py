@@ -53,7 +53,7 @@ def group(chosen: Group | None, fields: Mapping[str, Any], what: str) -> Fields 
         if found:
             raise InvalidJobError(
                 f"{', '.join(found)}: depends on the {what}, which is chosen later; expected "
-                f"{what} {listed(tuple(ALGORITHMS))}, got None"
+                f"{what} {listed(_algorithms_with(found))}, got None"
             )
         return None
     if not isinstance(chosen, str | Mapping | SpecGroup):
@@ -61,7 +61,16 @@ def group(chosen: Group | None, fields: Mapping[str, Any], what: str) -> Fields 
             f"{what}: expected a name, a mapping of fields or a {what} of stepml, got {chosen!r}"
         )
     own = {"name": chosen} if isinstance(chosen, str) else plain(chosen)
+    if not isinstance(own.get("name"), str):
+        raise InvalidJobError(f"{what}.name: expected the name of a {what}, got {chosen!r}")
     return merged(own, found, what)
+
+
+def _algorithms_with(fields: Fields) -> tuple[str, ...]:
+    """Return the names of the algorithms that have all of the fields."""
+    return tuple(
+        name for name, each in ALGORITHMS.items() if fields.keys() <= set(each.__struct_fields__)
+    )
 
 
 def plain(group: Mapping[str, Any] | SpecGroup) -> Fields:

@@ -172,6 +172,11 @@ class JobReport(Event, frozen=True, kw_only=True):
     kept: dict[str, str]  # remaining objects and prefixes (s3://…), and the purpose of each
     history: list[EpochReport]  # all epochs in report.json, the last ones in the execution's output
 
+    def __repr__(self) -> str:
+        # The whole report has pages.
+        shown = ("job_id", "decision", "epochs", "loss", "metrics", "seconds", "cost_usd")
+        return f"JobReport({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)}, …)"
+
 
 def total_cost_usd(report: JobReport) -> float:
     """Return the cost of a job; earlier versions report that of its epochs only."""

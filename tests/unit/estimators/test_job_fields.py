@@ -26,10 +26,18 @@ def test_what_is_no_model_is_refused(chosen: Any) -> None:
         group(chosen, {}, "model")
 
 
+@pytest.mark.parametrize("chosen", [{"nam": "svm"}, {"name": 3}, {}])
+def test_a_group_without_its_name_is_refused(chosen: Any) -> None:
+    with pytest.raises(InvalidJobError, match=r"model\.name: expected the name of a model, got "):
+        group(chosen, {}, "model")
+
+
 def test_a_group_that_is_left_open_has_no_fields() -> None:
     assert group(None, {"learning_rate": None}, "algorithm") is None
-    with pytest.raises(InvalidJobError, match="learning_rate: depends on the algorithm"):
+    with pytest.raises(InvalidJobError, match="learning_rate: depends on the algorithm") as caught:
         group(None, {"learning_rate": 0.1}, "algorithm")
+    assert "model_averaging" in str(caught.value)
+    assert "least_squares" not in str(caught.value)  # which has no such field
 
 
 def test_groups_are_merged_field_by_field() -> None:

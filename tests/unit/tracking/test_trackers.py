@@ -23,6 +23,11 @@ from stepml.tracking import JsonLines, MLflow, RunLog, TensorBoard, Tracker, Tra
 from tests.support.moto_stack import JOB, MotoStack
 
 
+class Misspelt(Callback):
+    def on_epock(self, run: Run, report: EpochReport) -> None:
+        """Be called by nobody."""
+
+
 class Heard(Callback):
     """Notes what it hears."""
 
@@ -108,6 +113,10 @@ def test_a_callback_that_fails_is_shown_once_and_ends_nothing(stack: MotoStack) 
         ([Heard], r"expected Heard\(\), an instance"),
         ([print], r"without on_start, on_epoch, on_failed_attempt, on_failure, on_end"),
         (Heard(), "expected a sequence of callbacks"),
+        (
+            [Misspelt()],
+            r"Misspelt\.on_epock is called by nobody; a callback has on_start, on_epoch",
+        ),
     ],
 )
 def test_what_is_no_callback_is_refused_before_the_job_starts(
