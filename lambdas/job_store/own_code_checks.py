@@ -54,6 +54,8 @@ def check_own_code_of(
     ModelTooLargeError
         There is no room for so many parameters.
     """
+    if not plan.code:
+        return
     ready_code(store.storage, plan.code)
     spec, code = plan.spec, directory_of(plan.code)
     n_features, labels = _shape_of(plan, manifest)

@@ -360,7 +360,9 @@ def test_an_endpoint_that_cannot_be_one_is_bad_input(
     option = ["--endpoint-url", url] if by_option else []
     result = invoke("watch", "x", *option, code=2, AWS_ENDPOINT_URL="" if by_option else url)
 
-    assert result.stderr.startswith("BadInputError: endpoint: expected http://… or https://…, got")
+    assert result.stderr.startswith(
+        "InvalidArgumentError: endpoint: expected http://… or https://…, got"
+    )
     assert reason.lower() in result.stderr.lower()
     assert "secret" not in result.stderr or "me:secret" in url
     assert result.stderr.count("\n") == 1
