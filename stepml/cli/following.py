@@ -27,6 +27,7 @@ from stepml.records.errors import (
     LocalAwsEndedError,
     ReportUnreadableError,
 )
+from stepml.reports.events import error_event
 
 # What to do about bad rows, by the messages about them; the last one fits all others.
 _ROW_HINTS = (
@@ -141,17 +142,9 @@ def _show_failure(
 ) -> None:
     execution = last.state.execution
     if output.as_json:
-        output.error(
-            failure.error,
-            failure.message,
-            event="error",
-            job_id=execution.name,
-            execution_arn=execution.arn,
-            status=last.state.status,
-            **_place(failure),
-            files={what: str(path) for what, path in files.items()},
-            **more,
-        )
+        event = error_event(execution, last.state.status, failure)
+        paths = {what: str(path) for what, path in files.items()}
+        output.json_line({**event, "files": paths, **more})
         return
     output.complaint(str(failure))
     if hint := field_hint(failure):
@@ -200,16 +193,6 @@ def place_lines(failure: Failure) -> list[str]:
         lines.append(f"log group  {failure.log_group}")
         lines.append(f"log stream {failure.log_stream}")
     return lines
-
-
-def _place(failure: Failure) -> dict[str, Any]:
-    return {
-        "rank": failure.rank,
-        "epoch": failure.epoch,
-        "state": failure.state,
-        "log_group": failure.log_group,
-        "log_stream": failure.log_stream,
-    }
 
 
 def _show_interrupted(run: Run, target: Target, output: Output) -> int:

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from stepml.cli.data_lines import warning_line
 from stepml.cli.display import rank_notes
 from stepml.cli.errors import DOUBTFUL, INTERRUPTED, NO_SERVICE
@@ -22,6 +20,7 @@ from stepml.job import keys
 from stepml.job.errors import DoubtfulResultError
 from stepml.job.reports import JobReport, total_cost_usd
 from stepml.records.errors import AccessError, ReportUnreadableError
+from stepml.reports.events import result_event
 from stepml.reports.figures import LOCAL_BASIS
 
 
@@ -52,7 +51,8 @@ def show_results(
         reason, code = "fetching its results was interrupted", INTERRUPTED
     else:
         doubt = _doubt(report) if strict else {}
-        output.json_line({"event": "result", **_result(last, report, files), **doubt, **more})
+        event = result_event(run.execution, last.state.status, report, files)
+        output.json_line({**event, **doubt, **more})
         _show(report, last, files, run, target, output)
         if doubt:
             output.complaint(f"{doubt['error']}: {doubt['message']}")
@@ -142,28 +142,6 @@ def _servers(report: JobReport) -> dict[str, str]:
     if not report.servers_usd:
         return {}
     return {"servers": f"$ {cost(report.servers_usd)} beside it, for this time"}
-
-
-def _result(last: Snapshot, report: JobReport, files: Mapping[str, Path]) -> dict[str, object]:
-    return {
-        "job_id": report.job_id,
-        "execution_arn": last.state.execution.arn,
-        "status": last.state.status,
-        "decision": finished(report.decision),
-        "reason": report.reason,
-        "epochs": report.epochs,
-        "model_epoch": report.model_epoch,
-        "loss": report.loss,
-        "metrics": report.metrics,
-        "seconds": report.seconds,
-        "active_seconds": report.history[-1].active_seconds,
-        "cost_usd": total_cost_usd(report),
-        "servers_usd": report.servers_usd,
-        "dataset": msgspec.to_builtins(report.dataset),
-        "warnings": msgspec.to_builtins(report.warnings),
-        "kept": report.kept,
-        "files": {what: str(path) for what, path in files.items()},
-    }
 
 
 def _kept(report: JobReport) -> dict[str, str]:

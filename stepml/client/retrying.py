@@ -97,7 +97,7 @@ class _Retrier:
         return replace(self, finished=finished_epochs(self.connection, self.stack, job_id))
 
     def _resumed(self, name: str | None, reason: str) -> Retried:
-        """Return what was resumed: by a redrive, or by a new execution for a ``reason``."""
+        """Return the resumed job: by a redrive, or by a new execution for a ``reason``."""
         is_trained = self._is_trained()
         if reason:
             # If only the model is missing, the last epoch is trained once more.

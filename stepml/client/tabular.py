@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -11,18 +11,16 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 from stepml.job.parts import FunctionTimes
 from stepml.records.execution import EpochAttempt
 from stepml.reports.epoch_rows import attempt_rows, function_row
-from stepml.reports.libraries import frame_of
+from stepml.reports.libraries import Framed
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from stepml.reports.tables import Table
 
 T = TypeVar("T")
 Row = dict[str, Any]
 
 
-class Tabular(Sequence[T], ABC):
+class Tabular(Sequence[T], Framed):
     """A sequence that does not change, with a flat row for each of its elements.
 
     It shows itself as a table, in notebooks and in terminals.
@@ -46,26 +44,12 @@ class Tabular(Sequence[T], ABC):
     def __iter__(self) -> Iterator[T]:
         return iter(self._items)
 
-    @abstractmethod
-    def rows(self) -> list[Row]:
-        """Return a flat row for each element: values by name."""
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return `rows` as a data frame.
-
-        Raises
-        ------
-        LibraryMissingError
-            pandas is not installed.
-        """
-        return frame_of(self.rows())
-
     def _with(self, items: Sequence[T]) -> Self:
         return type(self)(items)
 
     @abstractmethod
     def _table(self) -> Table:
-        """Return what is shown."""
+        """Return the table that is shown."""
 
     def __repr__(self) -> str:
         return self._table().text()

@@ -53,7 +53,7 @@ def binary_kind(content: bytes) -> str | None:
 
 
 def text_kind(text: str) -> str | None:
-    """Return what a text is that is not like JSON; None if it is like JSON, or like nothing."""
+    """Return the kind of a text, in words; None if it is like JSON, or like nothing."""
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
     bare = [line for line in lines if not line.startswith("#")]
     if lines[0].startswith("#!"):

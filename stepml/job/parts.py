@@ -1,4 +1,4 @@
-"""Where the time of a function goes in an epoch, and its requests to services.
+"""The parts of a function's time in an epoch, and its requests to services.
 
 The share of communication is that of Jiang et al. (SIGMOD 2021, section 5): the time that ranks
 spend on exchanging, out of all their time once they have started.

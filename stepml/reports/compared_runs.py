@@ -10,17 +10,15 @@ from stepml.reports.comparison_page import comparison_page, comparison_parts
 from stepml.reports.comparison_rows import epoch_table
 from stepml.reports.fragments import Page, fragment
 from stepml.reports.letters import run_letters
-from stepml.reports.libraries import frame_of, require_plots
+from stepml.reports.libraries import Framed, require_plots
 from stepml.reports.run_record import RunRecord
 from stepml.reports.tables import Table, TableRow
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from stepml.reports.self_showing import Plot
 
 
-class ComparedRuns:
+class ComparedRuns(Framed):
     """Runs side by side: what differs between their jobs, results, time, cost and curves.
 
     Attributes
@@ -36,16 +34,6 @@ class ComparedRuns:
         """Return a row for each epoch of each run, with the settings in which the jobs differ."""
         header, rows = epoch_table(self.comparison)
         return [dict(zip(header, row, strict=True)) for row in rows]
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return `rows` as a data frame.
-
-        Raises
-        ------
-        LibraryMissingError
-            pandas is not installed.
-        """
-        return frame_of(self.rows())
 
     def plot(self) -> Plot:
         """Return a figure of the measure by epoch, second and dollar.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +13,25 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def frame_of(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Return rows as a data frame, with times as such.
+class Framed(ABC):
+    """Rows that become a data frame."""
 
-    Raises
-    ------
-    LibraryMissingError
-        pandas is not installed.
-    """
+    @abstractmethod
+    def rows(self) -> list[dict[str, Any]]:
+        """Return flat rows: values by name."""
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return `rows` as a data frame, with times as such.
+
+        Raises
+        ------
+        LibraryMissingError
+            pandas is not installed.
+        """
+        return _frame_of(self.rows())
+
+
+def _frame_of(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     require_packages(("pandas",), "the library for data frames", "notebook", LibraryMissingError)
     import pandas as pd
 

@@ -7,15 +7,13 @@ from typing import Any
 from moto.cloudwatch.models import cloudwatch_backends
 from moto.core.common_models import CloudFormationModel
 
+from stepml.local.cloudformation.with_arns import WithArn
+
 _NUMBERS = {"EvaluationPeriods": int, "Period": int, "Threshold": float}
 
 
-class AlarmOfStack(CloudFormationModel):
+class AlarmOfStack(WithArn, CloudFormationModel):
     """An alarm that a stack has made; it is stored, and watches nothing."""
-
-    def __init__(self, name: str, arn: str) -> None:
-        self.name = name
-        self.arn = arn
 
     @staticmethod
     def cloudformation_name_type() -> str:
@@ -24,17 +22,6 @@ class AlarmOfStack(CloudFormationModel):
     @staticmethod
     def cloudformation_type() -> str:
         return "AWS::CloudWatch::Alarm"
-
-    @property
-    def physical_resource_id(self) -> str:
-        return self.name
-
-    @classmethod
-    def has_cfn_attr(cls, attr: str) -> bool:
-        return attr == "Arn"
-
-    def get_cfn_attribute(self, attribute_name: str) -> str:
-        return self.arn
 
     @classmethod
     def create_from_cloudformation_json(

@@ -9,6 +9,8 @@ from moto.core.common_models import CloudFormationModel
 from moto.events.models import events_backends
 from moto.sns.models import sns_backends
 
+from stepml.local.cloudformation.with_arns import WithArn
+
 
 class TopicPolicyOfStack(CloudFormationModel):
     """AWS::SNS::TopicPolicy: stored with its topics, and not applied."""
@@ -56,29 +58,30 @@ class TopicPolicyOfStack(CloudFormationModel):
         """Leave the topics as they are: the stack deletes them, too."""
 
 
-class _OfEvents:
-    """A resource of EventBridge with a name and an ARN.
+class _OfEvents(WithArn):
+    """A resource of EventBridge; a change makes another one."""
 
-    moto looks for types among the direct subclasses of its own class.
-    """
-
-    create_from_cloudformation_json: ClassVar[Any]
-    delete: Any
-
-    def __init__(self, name: str, arn: str) -> None:
-        self.physical_resource_id = name
-        self.arn = arn
+    # (backend, name, properties) → ARN, and (backend) → None. moto's class has a metaclass of its
+    # own, so these are no abstract methods.
+    _made: ClassVar[Any]
+    _delete: ClassVar[Any]
 
     @staticmethod
     def cloudformation_name_type() -> str:
         return "Name"
 
     @classmethod
-    def has_cfn_attr(cls, attr: str) -> bool:
-        return attr == "Arn"
-
-    def get_cfn_attribute(self, attribute_name: str) -> str:
-        return self.arn
+    def create_from_cloudformation_json(
+        cls,
+        resource_name: str,
+        cloudformation_json: Any,
+        account_id: str,
+        region_name: str,
+        **_: Any,
+    ) -> Self:
+        backend = events_backends[account_id][region_name]
+        arn = cls._made(backend, resource_name, cloudformation_json["Properties"])
+        return cls(resource_name, arn)
 
     @classmethod
     def update_from_cloudformation_json(
@@ -88,11 +91,14 @@ class _OfEvents:
         cloudformation_json: Any,
         account_id: str,
         region_name: str,
-    ) -> Any:
+    ) -> Self:
         original_resource.delete(account_id, region_name)
         return cls.create_from_cloudformation_json(
             new_resource_name, cloudformation_json, account_id, region_name
         )
+
+    def delete(self, account_id: str, region_name: str) -> None:
+        self._delete(events_backends[account_id][region_name])
 
 
 class ConnectionOfStack(_OfEvents, CloudFormationModel):
@@ -102,26 +108,18 @@ class ConnectionOfStack(_OfEvents, CloudFormationModel):
     def cloudformation_type() -> str:
         return "AWS::Events::Connection"
 
-    @classmethod
-    def create_from_cloudformation_json(
-        cls,
-        resource_name: str,
-        cloudformation_json: Any,
-        account_id: str,
-        region_name: str,
-        **_: Any,
-    ) -> Self:
-        given = cloudformation_json["Properties"]
-        made = events_backends[account_id][region_name].create_connection(
-            name=resource_name,
+    @staticmethod
+    def _made(backend: Any, name: str, given: Any) -> str:
+        made = backend.create_connection(
+            name=name,
             description=given.get("Description", ""),
             authorization_type=given["AuthorizationType"],
             auth_parameters=given["AuthParameters"],
         )
-        return cls(resource_name, made.arn)
+        return str(made.arn)
 
-    def delete(self, account_id: str, region_name: str) -> None:
-        events_backends[account_id][region_name].delete_connection(self.physical_resource_id)
+    def _delete(self, backend: Any) -> None:
+        backend.delete_connection(self.name)
 
 
 class DestinationOfStack(_OfEvents, CloudFormationModel):
@@ -131,25 +129,17 @@ class DestinationOfStack(_OfEvents, CloudFormationModel):
     def cloudformation_type() -> str:
         return "AWS::Events::ApiDestination"
 
-    @classmethod
-    def create_from_cloudformation_json(
-        cls,
-        resource_name: str,
-        cloudformation_json: Any,
-        account_id: str,
-        region_name: str,
-        **_: Any,
-    ) -> Self:
-        given = cloudformation_json["Properties"]
-        made = events_backends[account_id][region_name].create_api_destination(
-            name=resource_name,
+    @staticmethod
+    def _made(backend: Any, name: str, given: Any) -> str:
+        made = backend.create_api_destination(
+            name=name,
             description=given.get("Description", ""),
             connection_arn=given["ConnectionArn"],
             invocation_endpoint=given["InvocationEndpoint"],
             invocation_rate_limit_per_second=str(given.get("InvocationRateLimitPerSecond", 300)),
             http_method=given["HttpMethod"],
         )
-        return cls(resource_name, made["ApiDestinationArn"])
+        return str(made["ApiDestinationArn"])
 
-    def delete(self, account_id: str, region_name: str) -> None:
-        events_backends[account_id][region_name].delete_api_destination(self.physical_resource_id)
+    def _delete(self, backend: Any) -> None:
+        backend.delete_api_destination(self.name)

@@ -1,4 +1,4 @@
-"""What is written down of executions while they run; by default, nothing."""
+"""The journal of executions while they run; by default, there is none."""
 
 from __future__ import annotations
 

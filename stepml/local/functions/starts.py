@@ -1,4 +1,4 @@
-"""How execution environments start."""
+"""The start of execution environments."""
 
 from __future__ import annotations
 

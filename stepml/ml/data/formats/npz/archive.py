@@ -246,9 +246,7 @@ class Archive:
                 f"data.weight: s3 object {self._data.key} has no array {name!r}; found are "
                 f"{', '.join(self._members)[:400]}"
             )
-        found = self._open(name, 0)
-        if found.dtype.kind not in "biuf" or found.shape != (n_rows,):
-            raise self._other_than(name, f"data.weight: real numbers of shape ({n_rows},)", found)
+        self._vector(name, "biuf", n_rows, "data.weight: ")
 
     def _csr(self) -> Contents:
         kind = self._small("format").tobytes().replace(b"\0", b"")
@@ -274,13 +272,13 @@ class Archive:
         stream.shape = (n,)
         return stream.take(n)
 
-    def _vector(self, name: str, kinds: str, length: int | None) -> int:
+    def _vector(self, name: str, kinds: str, length: int | None, field: str = "") -> int:
         stream = self._open(name, 0)
         is_vector = len(stream.shape) == 1 and stream.dtype.kind in kinds
         if not is_vector or length not in (None, stream.shape[0]):
             numbers = "real numbers" if "f" in kinds else "integers"
             shape = "(n,)" if length is None else f"({length},)"
-            raise self._other_than(name, f"{numbers} of shape {shape}", stream)
+            raise self._other_than(name, f"{field}{numbers} of shape {shape}", stream)
         return stream.shape[0]
 
     def _other_than(self, name: str, expected: str, found: ArrayStream) -> InvalidDataError:
