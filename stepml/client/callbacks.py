@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from stepml.job.errors import StepMLError
+from stepml.job.suggestions import nearest
 
 if TYPE_CHECKING:
     from stepml.client.run import Run
@@ -61,17 +62,23 @@ def checked_callbacks(callbacks: Iterable[Callback]) -> tuple[Callback, ...]:
     for each in found:
         if isinstance(each, type):
             raise TypeError(f"callbacks: expected {each.__name__}(), an instance, got the class")
-        if wrong := [n for n in dir(each) if n.startswith("on_") and n not in _METHODS]:
-            raise TypeError(
-                f"callbacks: {type(each).__name__}.{wrong[0]} is called by nobody; a callback has "
-                f"{', '.join(_METHODS)}"
-            )
+        _refuse_misspelt(each)
         if lacking := [name for name in _METHODS if not callable(getattr(each, name, None))]:
             raise TypeError(
                 f"callbacks: expected subclasses of stepml.Callback, got {each!r} without "
                 f"{', '.join(lacking)}"
             )
     return found
+
+
+def _refuse_misspelt(callback: Callback) -> None:
+    """Raise `TypeError` for a method that is almost one of a callback; others are its own."""
+    for name in dir(callback):
+        if name.startswith("on_") and name not in _METHODS and (meant := nearest(name, _METHODS)):
+            raise TypeError(
+                f"callbacks: {type(callback).__name__}.{name} is called by nobody; "
+                f"did you mean {meant}?"
+            )
 
 
 class Notifier:

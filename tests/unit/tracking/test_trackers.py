@@ -115,7 +115,7 @@ def test_a_callback_that_fails_is_shown_once_and_ends_nothing(stack: MotoStack) 
         (Heard(), "expected a sequence of callbacks"),
         (
             [Misspelt()],
-            r"Misspelt\.on_epock is called by nobody; a callback has on_start, on_epoch",
+            r"Misspelt\.on_epock is called by nobody; did you mean on_epoch\?",
         ),
     ],
 )
