@@ -11,6 +11,7 @@ import typer
 from stepml.cli import (
     check,
     compare,
+    console,
     data,
     deploy,
     destroy,
@@ -63,6 +64,7 @@ check.add_to(app)
 retry.add_to(app)
 init.add_to(app)
 epochs.add_to(app)
+console.add_to(app)
 look.add_to(app)
 compare.add_to(app)
 study.add_to(app)

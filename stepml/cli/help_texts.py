@@ -20,7 +20,7 @@ TRAIN, LOOK, USE, PLACES = (
 )
 PANELS: Mapping[str, str] = {
     **dict.fromkeys(("init", "check", "run", "watch", "stop", "retry", "study", "schema"), TRAIN),
-    **dict.fromkeys(("jobs", "epochs", "logs", "report", "compare"), LOOK),
+    **dict.fromkeys(("jobs", "epochs", "logs", "report", "compare", "console"), LOOK),
     **dict.fromkeys(("predict", "export"), USE),
     **dict.fromkeys(("data", "local", "deploy", "destroy", "doctor", "server"), PLACES),
 }

@@ -1,0 +1,59 @@
+"""The facts of one stack for all pages, each read once however many tabs show it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
+
+from stepml.client.client import Client
+from stepml.console.feeds import Feed
+
+T = TypeVar("T")
+MOST_IDLE = 64  # feeds that nobody follows, whose last reading a page that is opened again shows
+
+
+class Board:
+    """The feeds of a stack.
+
+    Parameters
+    ----------
+    client : Client
+    """
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self._feeds: dict[Hashable, Feed[Any]] = {}
+
+    @property
+    def place(self) -> str:
+        """The endpoint or region, and the stack, for the head of each page."""
+        return f"{self.client.stack_name} at {self.client.connection.place}"
+
+    @property
+    def poll_s(self) -> float:
+        """Seconds between two readings of a fact that is changing."""
+        return max(1.0, self.client.connection.poll_s)
+
+    def feed(
+        self,
+        key: Hashable,
+        read: Callable[[], T],
+        pause_s: Callable[[T], float | None],
+    ) -> Feed[T]:
+        """Return the feed with this key: the present one, or a new one that ``read`` reads."""
+        found = self._feeds.pop(key, None)
+        if found is None:
+            self._drop_idle()
+            found = Feed(read, pause_s)
+        self._feeds[key] = found  # the newest last
+        return found
+
+    def refresh(self, key: Hashable) -> None:
+        """Read a fact now if a page shows it."""
+        if (found := self._feeds.get(key)) is not None:
+            found.refresh()
+
+    def _drop_idle(self) -> None:
+        idle = [key for key, feed in self._feeds.items() if not feed.is_followed]
+        for key in idle[: len(idle) - MOST_IDLE]:
+            del self._feeds[key]

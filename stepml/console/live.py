@@ -1,0 +1,48 @@
+"""Joins a view with the fact that it shows: loading, changes, and times without answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from nicegui import ui
+
+from stepml.console.feeds import Feed, Reading
+from stepml.console.widgets.notices import Notice
+
+T = TypeVar("T")
+
+
+def live(feed: Feed[T], what: str, show: Callable[[T], object]) -> None:
+    """Show a fact here, now and whenever it changes, until the page is closed.
+
+    Parameters
+    ----------
+    feed : Feed
+    what : str
+        The fact for a person: ``the jobs``.
+    show : callable
+        Called with each value, inside an element that is empty at first. It makes its elements at
+        the first call, and changes them later, so that neither focus nor place is lost.
+    """
+    notice = Notice()
+    body = ui.element("div")
+    notice.loading(what)
+
+    def hear(reading: Reading[T]) -> None:
+        if body.is_deleted:
+            return
+        with body:
+            if reading.error is not None:
+                notice.failed(_without_answer(reading))
+            else:
+                notice.clear()
+            if reading.value is not None and reading.error is None:
+                show(reading.value)
+
+    body.client.on_delete(feed.follow(hear))
+
+
+def _without_answer(reading: Reading[T]) -> str:
+    old = f" This is the state of {reading.read_at:%H:%M:%S} UTC." if reading.read_at else ""
+    return f"{reading.error}.{old} The console tries again."

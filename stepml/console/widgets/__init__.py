@@ -1,0 +1,1 @@
+"""Parts of pages, each usable by keyboard and readable by screen readers."""

@@ -1,0 +1,35 @@
+"""What a view shows while there is nothing to show: loading, empty, failed."""
+
+from __future__ import annotations
+
+from stepml.console.widgets.tags import Tag
+
+
+class Notice:
+    """A line that is empty, or says that something is being read, is missing, or cannot be read."""
+
+    def __init__(self) -> None:
+        self._line = Tag("p", classes="notice", role="status")
+        self._line.set_visibility(False)
+
+    def loading(self, what: str) -> None:
+        """Say that ``what`` is being read."""
+        self._show(f"Reading {what} …", "notice is-loading")
+
+    def empty(self, text: str) -> None:
+        """Say that there is nothing, and what to do about it."""
+        self._show(text, "notice is-empty")
+
+    def failed(self, text: str) -> None:
+        """Say that something could not be read."""
+        self._show(text, "notice is-failed")
+
+    def clear(self) -> None:
+        """Say nothing."""
+        self._line.set_visibility(False)
+        self._line.say("")
+
+    def _show(self, text: str, classes: str) -> None:
+        self._line.classes(replace=classes)
+        self._line.say(text)
+        self._line.set_visibility(True)

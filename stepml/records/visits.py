@@ -1,0 +1,64 @@
+"""What an execution did in each state: its input, its output, its error, and how often it tried."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+VisitStatus = Literal["RUNNING", "SUCCEEDED", "FAILED", "CAUGHT", "TIMED_OUT", "ABORTED"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One call of a Task: of a function, or of another execution."""
+
+    number: int  # from 1, in its visit
+    status: VisitStatus
+    started_at: datetime
+    ended_at: datetime | None  # None while it runs
+    error: str | None = None  # the class name
+    cause: str | None = None
+    child: str | None = None  # the ARN of the execution that it started
+    request_id: str | None = None  # of the invocation; None: the history does not say
+
+
+@dataclass(frozen=True, slots=True)
+class Iterations:
+    """The numbers of a Map's iterations by what became of them."""
+
+    total: int
+    succeeded: int = 0
+    failed: int = 0
+    aborted: int = 0
+
+    @property
+    def running(self) -> int:
+        """Those that have begun or wait."""
+        return self.total - self.succeeded - self.failed - self.aborted
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One stay of an execution in a state."""
+
+    state: str
+    kind: str  # of the state: Task, Choice, Map, …; as in the definition
+    status: VisitStatus  # CAUGHT: it failed, and the machine goes on elsewhere
+    entered_at: datetime
+    left_at: datetime | None  # None while it goes on
+    first_event: int  # the id of StateEntered, which tells visits apart
+    last_event: int
+    input: str  # JSON; "" if the history leaves it out
+    output: str | None = None  # JSON
+    error: str | None = None
+    cause: str | None = None
+    attempts: tuple[Attempt, ...] = ()
+    iterations: Iterations | None = None  # of a Map
+    iteration: int | None = None  # of the Map in which it is; None outside of Maps
+    map_event: int | None = None  # `first_event` of that Map's visit
+
+    @property
+    def seconds(self) -> float | None:
+        """Its duration; None while it goes on."""
+        return (self.left_at - self.entered_at).total_seconds() if self.left_at else None
