@@ -1,6 +1,7 @@
 """The commands of the tutorial and of how-to guides, run as they stand in the pages.
 
-``make guides`` runs all pages whose commands can run as they are; ``make test`` runs two.
+``make guides`` runs all pages whose commands can run as they are, or one that ``STEPML_GUIDE`` names;
+``make test`` runs a short one.
 """
 
 from __future__ import annotations
@@ -15,12 +16,11 @@ from tests.support.documentation import run_page
 from tests.support.local_stack import LocalStack
 from tests.support.paths import ROOT
 
-RUN = ["tutorial.md", "how_to/python.md"]
-OTHERS = [
-    f"how_to/{name}.md" for name in ("failed_rank", "learning_rate", "redis", "paper", "trackers")
-]
-OTHERS += ["how_to/channel_and_pattern.md", "how_to/scikit_learn.md"]
-PAGES = RUN + (OTHERS if os.environ.get("STEPML_ALL_GUIDES") else [])
+SHORT = "how_to/python.md"
+HOW_TO = ("failed_rank", "learning_rate", "redis", "paper", "trackers", "channel_and_pattern")
+ALL = [SHORT, "tutorial.md", *(f"how_to/{name}.md" for name in (*HOW_TO, "scikit_learn"))]
+WANTED = os.environ.get("STEPML_GUIDE", SHORT)
+PAGES = ALL if WANTED == "all" else [WANTED]
 
 
 @pytest.mark.timeout(900)  # a page is a row of commands, each with its own start
