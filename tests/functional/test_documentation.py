@@ -1,6 +1,6 @@
 """The commands of the tutorial and of how-to guides, run as they stand in the pages.
 
-``make guides`` runs all pages whose commands can run as they are, or one that ``STEPML_GUIDE`` names;
+``make guides`` runs all pages whose commands can run as they are, or the one in ``STEPML_GUIDE``;
 ``make test`` runs a short one.
 """
 
