@@ -10,12 +10,12 @@ from nicegui import app as pages
 from nicegui import ui
 
 from stepml.console.board import Board
-from stepml.console.pages import jobs
+from stepml.console.pages import job, jobs
 from stepml.console.styles import style_sheet
 
 STYLE = "/assets/console.css"
 RECONNECT_S = 10.0  # in which a tab may come back to the page that it had
-VIEWS = (jobs,)
+VIEWS = (jobs, job)
 
 
 @dataclass(frozen=True, slots=True)

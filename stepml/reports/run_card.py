@@ -9,6 +9,7 @@ from markupsafe import Markup
 from stepml.records.failures import Failure
 from stepml.reports.epoch_table import NOTE, epoch_columns
 from stepml.reports.learning_curves import learning_curves
+from stepml.reports.run_head import place_of
 from stepml.reports.run_progress import RunProgress
 from stepml.reports.svg import EMPTY, element, joined
 from stepml.reports.tables import Table, TableRow
@@ -40,6 +41,12 @@ def next_calls(failure: Failure) -> list[str]:
     """Return the calls on a run that help after its failure."""
     of_rank = "" if failure.rank is None else f"rank={failure.rank}"
     return [f"run.logs({of_rank})", *([] if failure.needs_change else ["run.retry()"])]
+
+
+def retried_text(failure: Failure) -> str:
+    """Return that an attempt at an epoch failed, and was repeated."""
+    epoch = "an epoch" if failure.epoch is None else f"epoch {failure.epoch}"
+    return f"{epoch} was retried after {failure.with_rank}"
 
 
 def _head(progress: RunProgress) -> Markup:
@@ -79,8 +86,7 @@ def _line(progress: RunProgress) -> Markup:
 
 def _notes(progress: RunProgress) -> Iterator[Markup]:
     for failure in progress.retried[-MOST_RETRIED:]:
-        epoch = "an epoch" if failure.epoch is None else f"epoch {failure.epoch}"
-        yield element("p", f"{epoch} was retried after {failure.with_rank}", class_="note")
+        yield element("p", retried_text(failure), class_="note")
     for text in progress.notes:
         yield element("p", text, class_="note")
     if progress.failure is not None:
@@ -88,8 +94,7 @@ def _notes(progress: RunProgress) -> Iterator[Markup]:
 
 
 def _failure(failure: Failure) -> Markup:
-    who = failure.state if failure.rank is None else f"rank {failure.rank}"
-    where = " ".join(filter(None, [who, f"in epoch {failure.epoch}" if failure.epoch else ""]))
+    where = place_of(failure)
     calls = (element("code", call) for call in next_calls(failure))
     return element(
         "div",

@@ -31,7 +31,7 @@ def head_values(record: RunRecord) -> dict[str, Any]:
         "reason": final.reason if final is not None and record.failure is None else "",
         "summary": _summary(record),
         "failure": None if record.failure is None else _failure(record, record.failure),
-        "tiles": _tiles(record),
+        "tiles": tiles(record),
         "warnings": warning_texts(record),
     }
 
@@ -56,11 +56,23 @@ def _summary(record: RunRecord) -> str:
     return "; ".join(parts)
 
 
+def place_of(failure: Failure) -> str:
+    """Return the rank or state, and the epoch, of a failure in words."""
+    who = failure.state if failure.rank is None else f"rank {failure.rank}"
+    return " ".join(filter(None, [who, f"in epoch {failure.epoch}" if failure.epoch else ""]))
+
+
+def log_of(failure: Failure) -> str:
+    """Return the log of a failed function in words, or "" if it is unknown."""
+    if not failure.log_stream:
+        return ""
+    return f"log stream {failure.log_stream} of {failure.log_group}"
+
+
 def _failure(record: RunRecord, failure: Failure) -> dict[str, Any]:
     name, flags = record.job_id, job_facts.flags(record)
-    who = failure.state if failure.rank is None else f"rank {failure.rank}"
-    where = " ".join(filter(None, [who, f"in epoch {failure.epoch}" if failure.epoch else ""]))
-    log = f"log stream {failure.log_stream} of {failure.log_group}" if failure.log_stream else ""
+    where = place_of(failure)
+    log = log_of(failure)
     of_rank = "" if failure.rank is None else f" --rank {failure.rank}"
     commands = [f"stepml logs {name}{of_rank}{flags}"]
     if not failure.needs_change:
@@ -73,24 +85,33 @@ def _failure(record: RunRecord, failure: Failure) -> dict[str, Any]:
     }
 
 
-def _tiles(record: RunRecord) -> list[dict[str, str]]:
+def tiles(record: RunRecord) -> list[dict[str, str]]:
+    """Return the most important numbers of a run, each with a ``name``, ``value`` and ``note``."""
     report, final = record.model_report, record.final
-    tiles: list[tuple[str, str, str]] = []
+    found: list[tuple[str, str, str]] = []
     if report is not None:
         name, value = main_metric(report)
-        tiles = [(f"{judged_rows(record)} loss", on_its_own(report.loss, 6), "")]
-        tiles += [(f"{judged_rows(record)} {name}", value, "")] if name else []
+        found = [(f"{judged_rows(record)} loss", on_its_own(report.loss, 6), _best(record))]
+        found += [(f"{judged_rows(record)} {name}", value, "")] if name else []
         best = final is not None and final.model_epoch not in (0, final.epochs)
         kept = f"model of epoch {report.epoch}" if best else ""
-        tiles.append(("epochs", str(len(record.epochs)), kept))
+        found.append(("epochs", str(len(record.epochs)), kept))
     if record.seconds is not None:
-        tiles.append(("time", duration(record.seconds), ""))
+        found.append(("time", duration(record.seconds), ""))
     if record.cost_usd is not None:
         basis = LOCAL_BASIS if record.is_local else "estimated"
-        tiles.append(("cost", f"$\N{NO-BREAK SPACE}{cost(record.cost_usd)}", basis))
+        found.append(("cost", f"$\N{NO-BREAK SPACE}{cost(record.cost_usd)}", basis))
     if record.communication_share is not None:
-        tiles.append(("communication", f"{record.communication_share:.0%}", "of the ranks' time"))
-    return [{"name": name, "value": value, "note": note} for name, value, note in tiles]
+        found.append(("communication", f"{record.communication_share:.0%}", "of the ranks' time"))
+    return [{"name": name, "value": value, "note": note} for name, value, note in found]
+
+
+def _best(record: RunRecord) -> str:
+    """Return the lowest loss so far, if the loss of a job without a model has risen since."""
+    report = record.model_report
+    if report is None or record.final is not None or report.best_loss >= report.loss:
+        return ""
+    return f"lowest {on_its_own(report.best_loss, 6)}"
 
 
 def judged_rows(record: RunRecord) -> str:

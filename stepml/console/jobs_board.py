@@ -1,0 +1,71 @@
+"""The facts of single jobs, which the pages of a job and of its epochs share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stepml.client.client import Client
+from stepml.client.run_progress import progress_of
+from stepml.client.run_records import record_of
+from stepml.client.watching import Watcher
+from stepml.console.board import Board
+from stepml.console.feeds import Feed
+from stepml.records.execution import SUCCEEDED
+from stepml.reports.run_progress import RunProgress
+from stepml.reports.run_record import RunRecord
+
+REDRIVE_S = 10.0  # between two looks at a job that has ended, but may be redriven
+
+
+@dataclass(frozen=True, slots=True)
+class JobNow:
+    """A job at one moment."""
+
+    record: RunRecord
+    progress: RunProgress
+
+    @property
+    def name(self) -> str:
+        """The job's id."""
+        return self.record.job_id
+
+
+def job_feed(board: Board, name: str) -> Feed[JobNow]:
+    """Return the feed of the job with this name."""
+
+    def pause_s(now: JobNow) -> float | None:
+        if now.record.is_running:
+            return board.poll_s
+        return None if now.record.status == SUCCEEDED else REDRIVE_S
+
+    return board.feed(_key(name), _Reader(board.client, name).read, pause_s)
+
+
+def refresh_job(board: Board, name: str) -> None:
+    """Read a job and the list of jobs now, as this console has changed them."""
+    board.refresh(_key(name))
+    board.refresh("jobs")
+
+
+def _key(name: str) -> tuple[str, str]:
+    return "job", name
+
+
+class _Reader:
+    """Reads a job again and again, in one thread at a time."""
+
+    def __init__(self, client: Client, name: str) -> None:
+        self._client, self._name = client, name
+        self._watcher: Watcher | None = None
+
+    def read(self) -> JobNow:
+        run = self._client.named(self._name)
+        record = record_of(run)
+        if not record.is_running:
+            self._watcher = None
+            return JobNow(record, RunProgress.of_record(record))
+        self._watcher = self._watcher or Watcher(run)
+        snapshot = self._watcher.look()
+        if snapshot is None:  # the services throttle
+            return JobNow(record, RunProgress.of_record(record))
+        return JobNow(record, progress_of(snapshot))
