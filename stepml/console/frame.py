@@ -27,6 +27,7 @@ def frame(board: Board, title: str, view: str) -> Iterator[None]:
         The address of the view to which the page belongs, one of `VIEWS`.
     """
     ui.page_title(f"{title} – StepML")
+    _leave_out_the_layout()
     with Tag("header", classes="head"):
         link("StepML", JOBS, "brand")
         with Tag("nav", aria_label="Views"):
@@ -37,3 +38,11 @@ def frame(board: Board, title: str, view: str) -> Iterator[None]:
         Tag("h1", title)
         yield
     ui.skip_link(target=main)
+
+
+def _leave_out_the_layout() -> None:
+    """Make plain elements of Quasar's, as its page is a landmark around all of ours, and padded."""
+    client = ui.context.client
+    page = client.content.parent_slot
+    for element in (client.layout, client.page_container, page.parent if page else client.layout):
+        element.tag = "div"

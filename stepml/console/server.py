@@ -33,6 +33,8 @@ def application(board: Board) -> FastAPI:
     sheet = style_sheet()
     pages.get(STYLE)(lambda: Response(sheet, media_type="text/css"))
     ui.add_head_html(f'<link rel="stylesheet" href="{STYLE}">', shared=True)
+    # Nothing of a page is read by Ajax, and a bar for it would have no name.
+    pages.config.quasar_config["loadingBar"]["skipHijack"] = True
     served = FastAPI(openapi_url=None)
     ui.run_with(
         served,
