@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from documentation.graphs.drawing import picture
-from documentation.graphs.machines import machine_of
+from documentation.graphs.pictures import picture
+from stepml.graphs.machines import machine_of
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "docs" / "pictures"

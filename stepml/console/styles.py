@@ -7,7 +7,7 @@ from pathlib import Path
 from stepml.reports import pages
 
 REPORTS = Path(pages.__file__).parent / "templates"
-OWN = Path(__file__).parent / "assets" / "console.css"
+OWN = Path(__file__).parent / "assets"
 
 
 def style_sheet() -> str:
@@ -17,4 +17,6 @@ def style_sheet() -> str:
     )
     # The browser's page has one of these classes, by the system's setting or the person's choice.
     themes = f"body {{ {light} }}\nbody.body--dark {{ {dark} }}\n"
-    return themes + parts + OWN.read_text()
+    # The shell first; each other area has a file.
+    areas = sorted(OWN.glob("*.css"), key=lambda each: (each.name != "console.css", each.name))
+    return themes + parts + "".join(each.read_text() for each in areas)

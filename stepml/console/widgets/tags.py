@@ -60,6 +60,23 @@ def button(text: str, on_click: Any, classes: str = "", **attributes: Any) -> Ta
     return made
 
 
+# A click with such a key opens the link in another tab or window, as everywhere.
+_CHOOSE = """(event) => {
+  if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+  event.preventDefault();
+  emit();
+}"""
+
+
+def choice_link(
+    text: str, address: str, on_choose: Any, classes: str = "", **attributes: Any
+) -> Tag:
+    """Return a link to the present view with another choice; it calls ``on_choose`` in place."""
+    made = link(text, address, classes, **attributes)
+    made.on("click", on_choose, [], js_handler=_CHOOSE)
+    return made
+
+
 def replace_address(address: str) -> None:
     """Show the address of the present view in the browser, without loading it again."""
     ui.navigate.history.replace(address)

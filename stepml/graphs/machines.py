@@ -20,10 +20,11 @@ class State:
     """A state, and for a Map the graph of one iteration."""
 
     name: str
-    kind: str  # Task, Choice, Map
+    kind: str  # Task, Choice, Map, …; Start and End are circles, see `with_ends`
     comment: str
     starts_execution: bool = False
     inner: Machine | None = None
+    is_last: bool = False  # whether the execution may end with it
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,14 @@ class Machine:
     states: tuple[State, ...]
     transitions: tuple[Transition, ...]
 
+    @property
+    def all_states(self) -> Iterator[State]:
+        """Its states, each before those of its iterations."""
+        for state in self.states:
+            yield state
+            if state.inner:
+                yield from state.inner.all_states
+
 
 def machine_of(definition: dict[str, Any]) -> Machine:
     """Return the graph of a definition, or of a Map's iteration."""
@@ -55,14 +64,29 @@ def machine_of(definition: dict[str, Any]) -> Machine:
     )
 
 
+def with_ends(machine: Machine) -> Machine:
+    """Return the machine with the circles at which an execution starts and ends."""
+    start, end = State("Start", "Start", ""), State("End", "End", "")
+    last = [each for each in machine.states if each.is_last]
+    return Machine(
+        (start, *machine.states, end),
+        (
+            Transition(start.name, machine.states[0].name),
+            *machine.transitions,
+            *(Transition(each.name, end.name) for each in last),
+        ),
+    )
+
+
 def _state(name: str, state: dict[str, Any]) -> State:
-    processor = state.get("ItemProcessor")
+    processor = state.get("ItemProcessor") or state.get("Iterator")
     return State(
         name,
         state["Type"],
         state.get("Comment", ""),
         "states:startExecution" in state.get("Resource", ""),
         machine_of(processor) if processor else None,
+        state.get("End", False) or state["Type"] in ("Succeed", "Fail"),
     )
 
 
@@ -79,16 +103,18 @@ def _transitions(name: str, state: dict[str, Any]) -> Iterator[Transition]:
 
 
 def _condition(choice: dict[str, Any]) -> str:
-    """Return a condition in words: "decision = continue"; joined ones by "and"."""
+    """Return a condition in words: "decision = continue"; joined ones by "and"; "" if unknown."""
     if "And" in choice:
         return " and ".join(map(_condition, choice["And"]))
     if "Not" in choice:
         return f"not {_condition(choice['Not'])}"
+    if "Variable" not in choice:
+        return ""
     name = choice["Variable"].removeprefix("$.").rpartition(".")[2]
     for operator, sign in _OPERATORS.items():
         if operator in choice:
             return f"{name} {sign} {_value(choice[operator])}"
-    return f"has {name.removesuffix('[0]')}"
+    return f"has {name.removesuffix('[0]')}" if "IsPresent" in choice else ""
 
 
 def _value(value: object) -> str:

@@ -1,0 +1,1 @@
+"""Graphs of state machines: their states, where each is drawn, and what became of it."""
