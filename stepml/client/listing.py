@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -54,18 +54,18 @@ def list_jobs(
     connection: Connection, stack: Stack, limit: int, status: str | None = None
 ) -> list[JobSummary]:
     """Return the newest ``limit`` jobs, of one status if it is given."""
-    found = islice(_executions(connection, stack, status), limit)
+    found = islice(job_executions(connection, stack, status), limit)
     with ThreadPoolExecutor(epochs.READERS) as pool:
         return [
             each
-            for each in pool.map(lambda item: _summary(connection, stack, item), found)
+            for each in pool.map(lambda item: summary_of(connection, stack, item), found)
             if each is not None
         ]
 
 
 def latest_job(connection: Connection, stack: Stack, status: str | None = None) -> Execution:
     """Return the newest job, of one status if it is given, or raise `ExecutionNotFoundError`."""
-    for item in _executions(connection, stack, status):
+    for item in job_executions(connection, stack, status):
         return Execution(item["name"], item["executionArn"])
     which = "" if status is None else f" that has {status.lower()}"
     raise ExecutionNotFoundError(
@@ -87,30 +87,36 @@ def _hint_at_run(connection: Connection, stack: Stack, name: str) -> str:
     Of several runs that begin like it, that is the newest.
     """
     try:
-        runs = [each["name"] for each in islice(_executions(connection, stack, None), _MOST_NAMES)]
+        all_runs = job_executions(connection, stack, None)
+        runs = [each["name"] for each in islice(all_runs, _MOST_NAMES)]
     except AccessError:  # this person may look at a job, but not at all of them
         return ""
     meant = next((run for run in runs if run.startswith(f"{name}-")), None) or nearest(name, runs)
     return f" (did you mean {meant!r}?)" if meant and meant != name else ""
 
 
-def _executions(
-    connection: Connection, stack: Stack, status: str | None
+def job_executions(
+    connection: Connection, stack: Stack, status: str | None, at_once: int = 100
 ) -> Iterator[ExecutionListItemTypeDef]:
-    """Yield the executions that began a job; others continue one."""
+    """Yield the executions that began a job, newest first; others continue one.
+
+    A request returns at most ``at_once`` of them.
+    """
     chosen: dict[str, Any] = {} if status is None else {"statusFilter": status}
     pages = connection.client("stepfunctions").get_paginator("list_executions")
     with translated(connection.endpoint_url):
-        for page in pages.paginate(stateMachineArn=stack.train_arn, **chosen):
+        for page in pages.paginate(
+            stateMachineArn=stack.train_arn, PaginationConfig={"PageSize": at_once}, **chosen
+        ):
             yield from (
                 each for each in page["executions"] if job_name(each["name"]) == each["name"]
             )
 
 
-def _summary(
+def summary_of(
     connection: Connection, stack: Stack, item: ExecutionListItemTypeDef
 ) -> JobSummary | None:
-    """Return the job; None if the execution continues another one under a name of its own."""
+    """Return the job of an execution; None if it continues another one under another name."""
     name = item["name"]
     try:
         failure = _failure(connection, stack, item)
@@ -129,6 +135,30 @@ def _summary(
         report=report,
         cost_usd=cost_usd,
         failure=failure,
+    )
+
+
+def running_summary(
+    connection: Connection,
+    stack: Stack,
+    item: ExecutionListItemTypeDef,
+    before: JobSummary | None,
+) -> JobSummary | None:
+    """Return the job of a running execution; only the news since ``before`` are read."""
+    if before is None or before.spec is None or before.report is None:
+        return summary_of(connection, stack, item)
+    report = before.report
+    with suppress(ReportUnreadableError):
+        while new := epochs.epoch_report(connection, stack, before.name, report.next_epoch):
+            report = new
+    return replace(
+        before,
+        status=item["status"],
+        ended_at=None,
+        epochs=report.epoch,
+        report=report,
+        cost_usd=report.total_cost_usd,
+        failure=None,
     )
 
 
