@@ -21,7 +21,6 @@ from tests.support.console import (
     Tab,
     chromium,
     opened_tab,
-    press_until,
     running_console,
 )
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, Self, TypeVar
 
-from stepml.console.widgets.tags import Tag, button
+from stepml.console.widgets.tags import Tag, button, choose_in_place
 
 R = TypeVar("R")
 PAGE_ROWS = 25
+Choose = Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,8 @@ class Table(Generic[R]):
         Called with the new ``sorted_by``.
     page_rows : int
         The number of rows at a time.
+    on_choose : callable, optional
+        Called with a row instead of loading the view to which its link leads: see `choice_link`.
     """
 
     def __init__(
@@ -78,11 +81,14 @@ class Table(Generic[R]):
         sorted_by: str = "",
         on_sort: Callable[[str], object] | None = None,
         page_rows: int = PAGE_ROWS,
+        on_choose: Callable[[R], object] | None = None,
     ) -> None:
         self._columns, self._key = columns, key
         self._page_rows, self._page = page_rows, 0
         self.sorted_by, self._on_sort = sorted_by, on_sort
         self._rows: Sequence[R] = ()
+        self._on_choose = on_choose
+        self._chosen: Hashable = None
         self._shown: dict[Hashable, _Row] = {}
         with (
             Tag("div", classes="scroll", tabindex=0, role="region", aria_label=caption),
@@ -109,6 +115,12 @@ class Table(Generic[R]):
         self._back.put(disabled=self._page == 0)
         self._on.put(disabled=self._page == pages - 1)
 
+    def mark(self, key: Hashable) -> None:
+        """Mark the row with this key as the chosen one; None: there is none."""
+        for each in {self._chosen, key} & set(self._shown):
+            self._shown[each].tag.put(aria_current="true" if each == key else None)
+        self._chosen = key
+
     def _draw(self, rows: Sequence[R]) -> None:
         keys = [self._key(row) for row in rows]
         for key in set(self._shown) - set(keys):
@@ -119,10 +131,21 @@ class Table(Generic[R]):
                 self._shown[key].change(cells)
             else:
                 with self._body:
-                    self._shown[key] = _Row(cells, [each.is_number for each in self._columns])
+                    self._shown[key] = self._new_row(key, cells)
             tag = self._shown[key].tag
             if self._body.default_slot.children.index(tag) != place:
                 tag.move(target_index=place)
+
+    def _new_row(self, key: Hashable, cells: Sequence[Cell]) -> _Row:
+        choose = partial(self._choose, key) if self._on_choose else None
+        row = _Row(cells, [each.is_number for each in self._columns], choose)
+        row.tag.put(aria_current="true" if key == self._chosen else None)
+        return row
+
+    def _choose(self, key: Hashable) -> None:
+        row = next((each for each in self._rows if self._key(each) == key), None)
+        if self._on_choose is not None and row is not None:
+            self._on_choose(row)
 
     def _head(self, column: Column[R]) -> Tag:
         head = Tag("th", "" if column.order else column.label, scope="col")
@@ -160,10 +183,13 @@ class Table(Generic[R]):
 
 
 class _Row:
-    def __init__(self, cells: Sequence[Cell], numbers: Sequence[bool]) -> None:
+    def __init__(
+        self, cells: Sequence[Cell], numbers: Sequence[bool], on_choose: Choose | None
+    ) -> None:
         with Tag("tr") as self.tag:
             self._cells = [
-                _Shown(cell, is_number) for cell, is_number in zip(cells, numbers, strict=True)
+                _Shown(cell, is_number, on_choose)
+                for cell, is_number in zip(cells, numbers, strict=True)
             ]
 
     def change(self, cells: Sequence[Cell]) -> None:
@@ -174,12 +200,14 @@ class _Row:
 class _Shown:
     """A cell of the page; its link stays, so that it keeps the focus."""
 
-    def __init__(self, cell: Cell, is_number: bool) -> None:
+    def __init__(self, cell: Cell, is_number: bool, on_choose: Choose | None) -> None:
         self._cell = cell
         with Tag("td", classes="number" if is_number else ""):
             self._inner = Tag(
                 "a" if cell.address else "span", cell.text, cell.classes, href=cell.address
             )
+            if cell.address and on_choose:
+                choose_in_place(self._inner, on_choose)
 
     def change(self, cell: Cell) -> None:
         if cell == self._cell:

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
+
+# Without a picture, or with power over the order of others; lone surrogates cannot be sent at all.
+_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    r"""Return a text in which control characters are escapes such as ``\x1b``."""
+    return text if text.isprintable() else _UNSEEN.sub(lambda each: repr(each[0])[1:-1], text)
+
+
+def _visible_value(value: str | int | bool) -> str | int | bool:
+    return visible(value) if isinstance(value, str) else value
 
 
 class Tag(TextElement):
@@ -27,7 +40,7 @@ class Tag(TextElement):
     def __init__(
         self, name: str, text: str = "", classes: str = "", **attributes: str | int | bool | None
     ) -> None:
-        super().__init__(tag=name, text=text)
+        super().__init__(tag=name, text=visible(text))
         if classes:
             self.classes(classes)
         self.put(**attributes)
@@ -37,15 +50,16 @@ class Tag(TextElement):
         for name, value in attributes.items():
             key = name.rstrip("_").replace("_", "-")
             if value is None or value is False:
-                self.props.pop(key, None)
-            elif self.props.get(key) != value:
-                self.props[key] = value
+                if key in self.props:
+                    del self.props[key]
+            elif self.props.get(key) != (seen := _visible_value(value)):
+                self.props[key] = seen
         return self
 
     def say(self, text: str) -> None:
         """Replace the text, if it is another one."""
-        if self.text != text:
-            self.set_text(text)
+        if self.text != (seen := visible(text)):
+            self.set_text(seen)
 
 
 def link(text: str, address: str, classes: str = "", **attributes: Any) -> Tag:
@@ -72,9 +86,13 @@ def choice_link(
     text: str, address: str, on_choose: Any, classes: str = "", **attributes: Any
 ) -> Tag:
     """Return a link to the present view with another choice; it calls ``on_choose`` in place."""
-    made = link(text, address, classes, **attributes)
-    made.on("click", on_choose, [], js_handler=_CHOOSE)
-    return made
+    return choose_in_place(link(text, address, classes, **attributes), on_choose)
+
+
+def choose_in_place(link_tag: Tag, on_choose: Any) -> Tag:
+    """Let a link call ``on_choose`` instead of loading its view, and return it."""
+    link_tag.on("click", on_choose, [], js_handler=_CHOOSE)
+    return link_tag
 
 
 def replace_address(address: str) -> None:
