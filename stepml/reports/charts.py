@@ -71,7 +71,7 @@ def line_chart(
 
     A few values that are much larger than the others make the y axis logarithmic.
     """
-    lines = [Series(each.name, _finite(each.points), each.is_dashed) for each in series]
+    lines = [Series(each.name, finite_points(each.points), each.is_dashed) for each in series]
     xs = [x for each in lines for x, _ in each.points]
     ys = [y for each in lines for _, y in each.points]
     if not xs:
@@ -153,6 +153,24 @@ def kinds_of(columns: Iterable[Column]) -> list[str]:
     return [kind for kind in kinds if any(each.parts.get(kind, 0.0) > 0 for each in columns)]
 
 
+def finite_points(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the points that have a place: others are infinite or no number."""
+    return [(float(x), float(y)) for x, y in points if math.isfinite(x) and math.isfinite(y)]
+
+
+def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return points of which the smallest and the largest of each neighbourhood remain."""
+    if len(points) <= MOST_POINTS:
+        return list(points)
+    wide = -(-len(points) * 2 // MOST_POINTS)
+    kept: list[tuple[float, float]] = []
+    for start in range(0, len(points), wide):
+        near = points[start : start + wide]
+        ends = {min(near, key=lambda point: point[1]), max(near, key=lambda point: point[1])}
+        kept += sorted(ends)
+    return kept
+
+
 def _coloured(columns: Iterable[Column], colours: Mapping[str, str] | None) -> dict[str, str]:
     """Return the kinds of parts that are drawn, each with its class."""
     present = kinds_of(columns)
@@ -183,25 +201,8 @@ def _svg(title: str, height: float, *inside: Markup, width: float = WIDTH) -> Ma
     )
 
 
-def _finite(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    return [(float(x), float(y)) for x, y in points if math.isfinite(x) and math.isfinite(y)]
-
-
-def _thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return points of which the smallest and the largest of each neighbourhood remain."""
-    if len(points) <= MOST_POINTS:
-        return list(points)
-    wide = -(-len(points) * 2 // MOST_POINTS)
-    kept: list[tuple[float, float]] = []
-    for start in range(0, len(points), wide):
-        near = points[start : start + wide]
-        ends = {min(near, key=lambda point: point[1]), max(near, key=lambda point: point[1])}
-        kept += sorted(ends)
-    return kept
-
-
 def _line(series: Series, index: int, x_scale: Scale, y_scale: Scale) -> Markup:
-    points = [(x_scale(x), y_scale(y), x, y) for x, y in _thinned(series.points)]
+    points = [(x_scale(x), y_scale(y), x, y) for x, y in thinned(series.points)]
     path = " ".join(f"{left:.1f},{top:.1f}" for left, top, _, _ in points)
     line = element("polyline", points=path, class_=f"line {_line_class(series, index)}")
     if len(points) > MOST_DOTS:

@@ -1,0 +1,192 @@
+"""The options with which ECharts draws lines.
+
+Names and numbers of jobs go in as values, never as names of options or as functions: a name that
+begins with a colon would be run as JavaScript.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stepml.reports.charts import COLOURS, MOST_DOTS, Series, finite_points, thinned
+from stepml.reports.scales import scale_of
+
+LEFT, RIGHT, TOP, BOTTOM = 64, 36, 12, 44  # pixels around the lines
+SYMBOLS = ("circle", "rect", "triangle", "diamond")
+LONGEST_LABEL = 3  # characters of a name that has room behind its line
+DIGITS = 6
+MANY = 100.0  # largest by smallest value from which a logarithmic axis has powers of ten
+_TEXT = {"color": "var(--soft)", "fontSize": 12}
+_GRID = {"lineStyle": {"color": "var(--edge)"}}
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The values of the x axis, and where a click on the chart is among them."""
+
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, series: Sequence[Series]) -> Span:
+        """Return the span of all points, with some room if they have one value."""
+        xs = [x for each in series for x, _ in finite_points(each.points)] or [0.0]
+        low, high = min(xs), max(xs)
+        return cls(low, high) if high > low else cls(low - 1, high + 1)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the values are whole numbers, such as epochs."""
+        return float(self.low).is_integer() and float(self.high).is_integer()
+
+    def value_at(self, pixel: float, width: float) -> float:
+        """Return the value at a distance from the left edge of a chart of this width."""
+        share = (pixel - LEFT) / max(1.0, width - LEFT - RIGHT)
+        return self.low + min(max(share, 0.0), 1.0) * (self.high - self.low)
+
+
+def line_options(
+    series: Sequence[Series],
+    x_title: str,
+    y_title: str = "",
+    *,
+    hidden: Collection[str] = (),
+    is_log: bool | None = None,
+) -> dict[str, Any]:
+    """Return the options of a chart of lines.
+
+    Parameters
+    ----------
+    series : sequence of Series
+        Points that are not finite are left out; long lines are thinned.
+    x_title, y_title : str
+    hidden : collection of str
+        The names of lines that are not drawn.
+    is_log : bool, optional
+        Whether the y axis is logarithmic; by default if few values are much larger than most.
+    """
+    drawn = [
+        Series(each.name, [] if each.name in hidden else finite_points(each.points))
+        for each in series
+    ]
+    ys = [y for each in drawn for _, y in each.points]
+    is_log, span = is_logarithmic(drawn, is_log), Span.of(series)
+    return {
+        "animation": False,
+        "aria": {"enabled": False},  # the element says more
+        "textStyle": {"fontFamily": "system-ui, sans-serif"},
+        "grid": {"left": LEFT, "right": RIGHT, "top": TOP, "bottom": BOTTOM},
+        "tooltip": _tooltip(x_title, span),
+        "xAxis": _x_axis(span, x_title),
+        "yAxis": _y_axis([y for y in ys if y > 0], y_title) if is_log else _linear(y_title),
+        "series": [
+            _line(each, index, series[index].is_dashed, is_log) for index, each in enumerate(drawn)
+        ],
+    }
+
+
+def is_logarithmic(series: Sequence[Series], chosen: bool | None = None) -> bool:
+    """Return whether the y axis is logarithmic; it cannot be without positive values."""
+    ys = [y for each in series for _, y in finite_points(each.points)]
+    if not any(y > 0 for y in ys):
+        return False
+    return scale_of(ys, 0.0, 1.0).is_logarithmic if chosen is None else chosen
+
+
+def summary(title: str, series: Sequence[Series], x_title: str) -> str:
+    """Return a chart in a sentence, for people who do not see it."""
+    lines = [
+        f"{each.name}: {points[0][1]:.4g} to {points[-1][1]:.4g}"
+        for each in series
+        if (points := finite_points(each.points))
+    ]
+    span = Span.of(series)
+    return f"{title}, {x_title} {span.low:.4g} to {span.high:.4g}. {'; '.join(lines)}"
+
+
+def _line(series: Series, index: int, is_dashed: bool, is_log: bool) -> dict[str, Any]:
+    colour = f"var(--c{index % COLOURS})"
+    points = thinned([point for point in series.points if point[1] > 0 or not is_log])
+    return {
+        "type": "line",
+        "name": series.name,
+        "data": [[_rounded(x), _rounded(y)] for x, y in points],
+        "color": colour,
+        "lineStyle": {"width": 2, "color": colour, "type": "dashed" if is_dashed else "solid"},
+        "symbol": SYMBOLS[index % len(SYMBOLS)],
+        "symbolSize": 6,
+        "showSymbol": len(points) <= MOST_DOTS,
+        "showAllSymbol": True,
+        "emphasis": {"disabled": True},
+        "endLabel": {
+            "show": bool(points) and len(series.name) <= LONGEST_LABEL,
+            "formatter": "{a}",
+            "color": colour,
+        },
+        "labelLayout": {"hideOverlap": True},
+    }
+
+
+def _tooltip(x_title: str, span: Span) -> dict[str, Any]:
+    return {
+        "trigger": "axis",
+        "confine": True,
+        "transitionDuration": 0,
+        "className": "chart-tip",
+        "axisPointer": {
+            "lineStyle": {"color": "var(--soft)"},
+            "label": {
+                "formatter": f"{x_title} {{value}}",
+                "precision": 0 if span.is_whole else "auto",
+            },
+        },
+    }
+
+
+def _x_axis(span: Span, title: str) -> dict[str, Any]:
+    return {
+        "type": "value",
+        "name": title,
+        "nameLocation": "middle",
+        "nameGap": 26,
+        "nameTextStyle": _TEXT,
+        "min": span.low,
+        "max": span.high,
+        "minInterval": 1 if span.is_whole else 0,
+        "axisLabel": {**_TEXT, "hideOverlap": True},
+        "axisLine": _GRID,
+        "axisTick": _GRID,
+        "splitLine": {"show": False},
+    }
+
+
+def _linear(title: str) -> dict[str, Any]:
+    return {
+        "type": "value",
+        "scale": True,
+        "name": title,
+        "nameTextStyle": _TEXT,
+        "min": None,  # as the axis may have been logarithmic before
+        "max": None,
+        "axisLabel": _TEXT,
+        "axisLine": {"show": False},
+        "axisTick": {"show": False},
+        "splitLine": _GRID,
+    }
+
+
+def _y_axis(values: Sequence[float], title: str) -> dict[str, Any]:
+    low, high = min(values), max(values)
+    return {
+        **_linear(title),
+        "type": "log",
+        "logBase": 10 if high / low >= MANY else 2,
+        "min": _rounded(low * 0.9),
+        "max": _rounded(high * 1.1),
+    }
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{DIGITS}g}")
