@@ -14,7 +14,7 @@ LINT_TOOLS := build/lint-tools
 PACKAGES := stepml lambdas comm storage ps_server
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos fuzz lint format schema idl docs guides notebooks estimators wheels pictures screenshots bench soak package down constraints clean install install-dev \
+.PHONY: help run test chaos fuzz lint format schema idl docs guides notebooks estimators console wheels pictures screenshots bench soak package down constraints clean install install-dev \
   caches torch-image torch-trial
 
 help: ## Print this help
@@ -89,6 +89,9 @@ notebooks: install-dev caches ## Run the notebooks of examples/notebooks
 
 estimators: install-dev caches ## Run all of scikit-learn's checks of the estimators on the local AWS
 	STEPML_ALL_CHECKS=1 $(BIN)/pytest -n 2 --dist load tests/functional/test_estimators.py -k scikit_learn_accepts
+
+console: install-dev caches ## Use the console in a browser: every view, by mouse and by keyboard, on wide screens and phones
+	STEPML_WHOLE_CONSOLE=1 $(BIN)/pytest -n 2 --dist loadfile tests/functional/test_console*.py
 
 wheels: install-dev caches ## Install the wheel into empty environments of Python 3.11, 3.12 and 3.13, and use it
 	$(BIN)/python -m tests.wheel $(PYTHONS)

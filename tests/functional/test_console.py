@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.faults.stack import FaultyStack
+from stepml.local.ports import port_of, reserve_port
+from tests.faults.stack import FaultyStack, deploy_faulty
 from tests.support.console import (
     PHONE,
     WIDE,
@@ -23,9 +26,11 @@ from tests.support.console import (
     opened_tab,
     running_console,
 )
+from tests.support.local_stack import csv_rows
+from tests.support.running_aws import running_aws
 
 whole = pytest.mark.skipif("STEPML_WHOLE_CONSOLE" not in os.environ, reason="make console runs it")
-SIZES = pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+sizes = pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +60,13 @@ def ended_job(local_stack: FaultyStack, job: dict[str, Any]) -> str:
 
 
 @whole
-@SIZES
-@pytest.mark.parametrize("path", ["/"])
+@sizes
+@pytest.mark.parametrize("path", ["/", "/jobs/{job}"])
 def test_each_view_fits_and_is_accessible(
     browser: Browser, console: RunningConsole, ended_job: str, path: str, size: Size
 ) -> None:
     with opened_tab(browser, console, size) as tab:
-        tab.open(path)
+        tab.open(path.format(job=ended_job))
         tab.fits()
         tab.is_accessible()
 
@@ -75,3 +80,28 @@ def test_jobs_come_without_reloading(
     row = tab.page.get_by_role("row", name=name)
     expect(row).to_contain_text("succeeded")
     assert tab.is_the_same_page
+
+
+@whole
+def test_the_console_lasts_while_the_backend_is_away(
+    browser: Browser, tmp_path: Path, job: dict[str, Any]
+) -> None:
+    with reserve_port(0) as reserved:
+        port = port_of(reserved)
+    more = [f"--keep={tmp_path / 'kept'}", f"--port={port}"]
+    with ExitStack() as ends:
+        with running_aws(tmp_path, more=more) as aws:
+            stack = deploy_faulty(aws, tmp_path)
+            stack.upload("data/small.csv", csv_rows())
+            name = stack.run(job)["name"]
+            console = ends.enter_context(running_console(aws.endpoint_url, tmp_path))
+            tab = ends.enter_context(opened_tab(browser, console))
+            tab.open("/")
+            tab.mark()
+            tab.page.get_by_role("link", name=name).focus()
+        away = tab.page.get_by_role("status").filter(has_text="tries again")
+        expect(away).to_be_visible()
+        with running_aws(tmp_path, more=more):
+            expect(away).not_to_be_visible()
+            expect(tab.page.get_by_role("link", name=name)).to_be_focused()
+            assert tab.is_the_same_page
