@@ -6,6 +6,8 @@ from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
 from stepml.client.client import Client
+from stepml.console.backends import Backend, look_at, pause_of
+from stepml.console.defects import Worded, defect
 from stepml.console.feeds import Feed
 
 T = TypeVar("T")
@@ -18,11 +20,19 @@ class Board:
     Parameters
     ----------
     client : Client
+    worded : callable
+        Returns the error to show for one that reading raises.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, worded: Worded = defect) -> None:
         self.client = client
+        self.worded = worded
         self._feeds: dict[Hashable, Feed[Any]] = {}
+
+    @property
+    def backend(self) -> Feed[Backend]:
+        """The feed that says whether the services answer."""
+        return self.feed("backend", lambda: look_at(self.client.connection), pause_of)
 
     @property
     def place(self) -> str:
@@ -44,7 +54,7 @@ class Board:
         found = self._feeds.pop(key, None)
         if found is None:
             self._drop_idle()
-            found = Feed(read, pause_s)
+            found = Feed(read, pause_s, self.worded)
         self._feeds[key] = found  # the newest last
         return found
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
+from stepml.console.apart import apart
+from stepml.console.defects import LOG, Worded, defect
 from stepml.job.errors import StepMLError
 
 T = TypeVar("T")
@@ -46,11 +48,17 @@ class Feed(Generic[T]):
         Reads the fact, in another thread.
     pause_s : callable
         Returns the seconds until a value is read again; None: it can no longer change.
+    worded : callable
+        Returns the error to show for one of ``read``.
     """
 
-    def __init__(self, read: Callable[[], T], pause_s: Callable[[T], float | None]) -> None:
-        self._read = read
-        self._pause_s = pause_s
+    def __init__(
+        self,
+        read: Callable[[], T],
+        pause_s: Callable[[T], float | None],
+        worded: Worded = defect,
+    ) -> None:
+        self._read, self._pause_s, self._worded = read, pause_s, worded
         self._followers: list[Hear[T]] = []
         self._task: asyncio.Task[None] | None = None
         self._again = asyncio.Event()
@@ -89,11 +97,11 @@ class Feed(Generic[T]):
         while True:
             self._again.clear()
             try:
-                value = await asyncio.to_thread(self._read)
-            except StepMLError as error:
+                value = await apart(self._read)
+            except Exception as error:
+                self._tell(replace(self.reading, error=self._worded(error)))
+                pause_s: float | None = min(2.0**failures, MAX_PAUSE_S)
                 failures += 1
-                self._tell(replace(self.reading, error=error))
-                pause_s: float | None = min(2.0 ** (failures - 1), MAX_PAUSE_S)
             else:
                 failures = 0
                 self._tell(Reading(value, read_at=datetime.now(UTC)))
@@ -111,4 +119,7 @@ class Feed(Generic[T]):
         ):
             return
         for hear in list(self._followers):
-            hear(reading)
+            try:
+                hear(reading)
+            except Exception as error:  # the others go on
+                LOG.error("%s", self._worded(error))

@@ -8,10 +8,14 @@ from contextlib import contextmanager
 from nicegui import ui
 
 from stepml.console.addresses import CHANNELS, COMPARE, DATA, JOBS, NEW
+from stepml.console.backends import Backend, words_of
 from stepml.console.board import Board
+from stepml.console.feeds import Reading
+from stepml.console.widgets.notices import Notice
 from stepml.console.widgets.tags import Tag, link
 
 VIEWS = {JOBS: "Jobs", NEW: "New job", COMPARE: "Compare", DATA: "Data", CHANNELS: "Channels"}
+THEMES = {"system": "System", "light": "Light", "dark": "Dark"}
 
 
 @contextmanager
@@ -33,11 +37,41 @@ def frame(board: Board, title: str, view: str) -> Iterator[None]:
         with Tag("nav", aria_label="Views"):
             for address, name in VIEWS.items():
                 link(name, address, aria_current="page" if address == view else None)
-        Tag("span", board.place, "place")
+        _show_place(board)
+        _show_themes()
     with Tag("main") as main:
         Tag("h1", title)
+        _say_defects(board)
         yield
-    ui.skip_link(target=main)
+    ui.skip_link("Skip to the content", target=main)
+
+
+def _show_themes() -> None:
+    """Let the person choose the theme: console.js keeps the choice in the browser."""
+    with Tag("label", classes="theme"):
+        Tag("span", "Theme")
+        with Tag("select", id="theme"):
+            for value, name in THEMES.items():
+                Tag("option", name, value=value)
+
+
+def _show_place(board: Board) -> None:
+    with Tag("p", classes="place"):
+        Tag("span", board.place)
+        state = Tag("span", classes="backend", role="status")
+
+    def hear(reading: Reading[Backend]) -> None:
+        if not state.is_deleted:
+            state.classes(replace=f"backend {'is-away' if reading.error else ''}".strip())
+            state.say(words_of(reading))
+
+    state.client.on_delete(board.backend.follow(hear))
+
+
+def _say_defects(board: Board) -> None:
+    """Say what goes wrong in the page after it was built: a button's defect, say."""
+    notice = Notice("alert")
+    ui.on_exception(lambda error: notice.failed(str(board.worded(error))))
 
 
 def _leave_out_the_layout() -> None:

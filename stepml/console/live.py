@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from nicegui import ui
 
+from stepml.console.defects import defect
 from stepml.console.feeds import Feed, Reading
 from stepml.console.widgets.notices import Notice
 
@@ -32,13 +33,16 @@ def live(feed: Feed[T], what: str, show: Callable[[T], object]) -> None:
     def hear(reading: Reading[T]) -> None:
         if body.is_deleted:
             return
-        with body:
-            if reading.error is not None:
-                notice.failed(_without_answer(reading))
-            else:
-                notice.clear()
-            if reading.value is not None and reading.error is None:
-                show(reading.value)
+        if reading.error is not None:
+            notice.failed(_without_answer(reading))
+        else:
+            notice.clear()
+        if reading.value is not None:
+            try:
+                with body:
+                    show(reading.value)
+            except Exception as error:
+                notice.failed(str(defect(error)))
 
     body.client.on_delete(feed.follow(hear))
 

@@ -6,10 +6,16 @@ from stepml.console.widgets.tags import Tag
 
 
 class Notice:
-    """A line that is empty, or says that something is being read, is missing, or cannot be read."""
+    """A line that is empty, or says that something is being read, is missing, or cannot be read.
 
-    def __init__(self) -> None:
-        self._line = Tag("p", classes="notice", role="status")
+    Parameters
+    ----------
+    role : str
+        ``status``; ``alert`` for what a person has to know at once.
+    """
+
+    def __init__(self, role: str = "status") -> None:
+        self._line = Tag("p", classes="notice", role=role)
         self._line.set_visibility(False)
 
     def loading(self, what: str) -> None:

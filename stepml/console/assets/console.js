@@ -1,0 +1,68 @@
+// What only the browser can do: the theme before the first paint, and the way back to a console
+// that was started again. Everything else of the console is Python.
+(() => {
+  const STORED = "stepml-theme"; // "light" or "dark"; absent: as the system
+  const system = matchMedia("(prefers-color-scheme: dark)");
+
+  function chosen() {
+    try {
+      return localStorage.getItem(STORED) || "system";
+    } catch {
+      return "system"; // this browser keeps nothing
+    }
+  }
+
+  function keep(theme) {
+    try {
+      if (theme === "system") localStorage.removeItem(STORED);
+      else localStorage.setItem(STORED, theme);
+    } catch {
+      // it lasts for this page
+    }
+  }
+
+  function paint(theme) {
+    const isDark = theme === "system" ? system.matches : theme === "dark";
+    document.documentElement.dataset.theme = isDark ? "dark" : "light";
+    window.Quasar?.Dark.set(isDark);
+  }
+
+  let theme = chosen();
+  paint(theme);
+  system.addEventListener("change", () => paint(theme));
+  addEventListener("storage", (event) => {
+    if (event.key === STORED) choose(chosen()); // another tab
+  });
+  document.addEventListener("change", (event) => {
+    if (event.target.id !== "theme") return;
+    keep(event.target.value);
+    choose(event.target.value);
+  });
+
+  function choose(other) {
+    theme = other;
+    paint(theme);
+    const control = document.getElementById("theme");
+    if (control) control.value = theme;
+  }
+
+  const RELOADED = "stepml-reloaded"; // when, so that a page does not reload without end
+  const PAUSE_MS = 10000;
+
+  // A console that was started again does not know this page: it is loaded again, in its place.
+  async function lookForConsole() {
+    if (Date.now() - Number(sessionStorage.getItem(RELOADED) || 0) < PAUSE_MS) return;
+    try {
+      await fetch("/favicon.ico", { method: "HEAD", cache: "no-store" });
+    } catch {
+      return; // it is not there yet
+    }
+    sessionStorage.setItem(RELOADED, Date.now());
+    location.reload();
+  }
+
+  addEventListener("load", () => {
+    choose(theme);
+    window.socket?.on("connect_error", lookForConsole);
+  });
+})();

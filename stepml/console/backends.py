@@ -1,0 +1,66 @@
+"""Whether the services answer, and whether they are still the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stepml.client.connection import ASK_TIMEOUT_S, Connection
+from stepml.console.feeds import Reading
+from stepml.local_identity import AnotherProgramError, NoAnswerError, ask
+from stepml.records.errors import EndpointUnreachableError
+
+PAUSE_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """The services that a console shows.
+
+    Attributes
+    ----------
+    first_id, id : str
+        Of the local AWS, when the console was started and now; "" for others.
+    """
+
+    first_id: str
+    id: str
+
+    @property
+    def is_another(self) -> bool:
+        """Whether another local AWS has taken the place of the first."""
+        return self.id != self.first_id
+
+
+def look_at(connection: Connection) -> Backend:
+    """Ask a local AWS for its id; AWS is not asked, as every view says what fails there.
+
+    Raises
+    ------
+    EndpointUnreachableError
+        No local AWS answers.
+    """
+    if not connection.local_id or connection.endpoint_url is None:
+        return Backend("", "")
+    place = connection.endpoint_url
+    try:
+        answer = ask(place, ASK_TIMEOUT_S)
+    except (AnotherProgramError, NoAnswerError) as error:
+        raise EndpointUnreachableError(f"no local AWS answers at {place}: {error}") from error
+    if answer is None:
+        raise EndpointUnreachableError(f"the local AWS at {place} does not run")
+    return Backend(connection.local_id, str(answer["id"]))
+
+
+def pause_of(backend: Backend) -> float | None:
+    """Return the seconds until the next look."""
+    return PAUSE_S if backend.id else None
+
+
+def words_of(reading: Reading[Backend]) -> str:
+    """Return what a person must know of it; "" if all is well."""
+    if reading.error is not None:
+        since = f" since {reading.read_at:%H:%M:%S} UTC" if reading.read_at else ""
+        return f"no answer{since}"
+    if reading.value is not None and reading.value.is_another:
+        return "another local AWS runs there now"
+    return ""

@@ -1,0 +1,40 @@
+"""Pages for addresses that do not exist, and for defects."""
+
+from __future__ import annotations
+
+from fastapi import Request, Response
+from nicegui import Client, ui
+from nicegui import app as pages
+
+from stepml.console.addresses import JOBS
+from stepml.console.board import Board
+from stepml.console.frame import frame
+from stepml.console.widgets.tags import Tag, link
+
+NOT_FOUND = 404
+
+
+def register(board: Board) -> None:
+    """Serve the pages."""
+
+    async def not_found(request: Request, _: Exception) -> Response:
+        with (
+            Client(ui.page(""), request=request) as client,
+            frame(board, "Page not found", ""),
+        ):
+            Tag("p", f"The console has no page {request.url.path}.", "notice is-failed")
+            _way_back()
+        return client.build_response(request, NOT_FOUND)
+
+    def failed(error: Exception) -> None:
+        with frame(board, "This page cannot be shown", ""):
+            Tag("p", str(board.worded(error)), "notice is-failed", role="alert")
+            _way_back()
+
+    pages.exception_handler(NOT_FOUND)(not_found)
+    pages.on_page_exception(failed)
+
+
+def _way_back() -> None:
+    with Tag("p"):
+        link("Show the jobs", JOBS)
