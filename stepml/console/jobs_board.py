@@ -10,6 +10,7 @@ from stepml.client.run_records import record_of
 from stepml.client.watching import Watcher
 from stepml.console.board import Board
 from stepml.console.feeds import Feed
+from stepml.job.parts import FunctionTimes
 from stepml.records.execution import SUCCEEDED
 from stepml.reports.run_progress import RunProgress
 from stepml.reports.run_record import RunRecord
@@ -21,6 +22,7 @@ REDRIVE_S = 10.0  # between two looks at a job that has ended, but may be redriv
 class JobNow:
     """A job at one moment."""
 
+    arn: str  # of its execution
     record: RunRecord
     progress: RunProgress
 
@@ -39,6 +41,15 @@ def job_feed(board: Board, name: str) -> Feed[JobNow]:
         return None if now.record.status == SUCCEEDED else REDRIVE_S
 
     return board.feed(_key(name), _Reader(board.client, name).read, pause_s)
+
+
+def functions_feed(board: Board, name: str, epoch: int) -> Feed[list[FunctionTimes]]:
+    """Return the feed of the functions of a finished epoch, which are read once."""
+    return board.feed(
+        ("functions", name, epoch),
+        lambda: board.client.named(name).functions_of(epoch),
+        lambda _: None,
+    )
 
 
 def refresh_job(board: Board, name: str) -> None:
@@ -63,9 +74,9 @@ class _Reader:
         record = record_of(run)
         if not record.is_running:
             self._watcher = None
-            return JobNow(record, RunProgress.of_record(record))
+            return JobNow(run.arn, record, RunProgress.of_record(record))
         self._watcher = self._watcher or Watcher(run)
         snapshot = self._watcher.look()
         if snapshot is None:  # the services throttle
-            return JobNow(record, RunProgress.of_record(record))
-        return JobNow(record, progress_of(snapshot))
+            return JobNow(run.arn, record, RunProgress.of_record(record))
+        return JobNow(run.arn, record, progress_of(snapshot))

@@ -14,8 +14,10 @@ from stepml.console.widgets.notices import Notice
 T = TypeVar("T")
 
 
-def live(feed: Feed[T], what: str, show: Callable[[T], object]) -> None:
+def live(feed: Feed[T], what: str, show: Callable[[T], object]) -> Callable[[], None]:
     """Show a fact here, now and whenever it changes, until the page is closed.
+
+    Return a function that ends it earlier.
 
     Parameters
     ----------
@@ -44,7 +46,9 @@ def live(feed: Feed[T], what: str, show: Callable[[T], object]) -> None:
             except Exception as error:
                 notice.failed(str(defect(error)))
 
-    body.client.on_delete(feed.follow(hear))
+    leave = feed.follow(hear)
+    body.client.on_delete(leave)
+    return leave
 
 
 def _without_answer(reading: Reading[T]) -> str:

@@ -49,9 +49,13 @@ def function_table(functions: Mapping[int, Sequence[FunctionTimes]]) -> Table:
 
 def _ended(attempt: EpochAttempt) -> dict[str, str]:
     seconds = "" if attempt.seconds is None else f"{attempt.seconds:.2f}"
+    return {"seconds": seconds, NOTE: note_of(attempt)}
+
+
+def note_of(attempt: EpochAttempt) -> str:
+    """Return the error of an attempt that has no report, or its status."""
     status = "" if attempt.status == SUCCEEDED else attempt.status.lower()
-    why = status if attempt.failure is None else attempt.failure.with_rank
-    return {"seconds": seconds, NOTE: why}
+    return status if attempt.failure is None else attempt.failure.with_rank
 
 
 def _colour(attempt: EpochAttempt) -> str:

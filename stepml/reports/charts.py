@@ -99,7 +99,7 @@ def stacked_columns(
     ``colours`` has kinds of parts in their order, each with its class.
     """
     merged, per_column = _merged(columns)
-    shown = _coloured(merged, colours)
+    shown = coloured(merged, colours)
     if not shown:
         return EMPTY
     y_scale = scale_of(
@@ -128,7 +128,7 @@ def bars(
 
     ``colours`` as for `stacked_columns`.
     """
-    shown = _coloured(rows, colours)
+    shown = coloured(rows, colours)
     if not shown:
         return EMPTY
     row = ROW if len(rows) <= MOST_WIDE_ROWS else NARROW_ROW
@@ -171,7 +171,7 @@ def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     return kept
 
 
-def _coloured(columns: Iterable[Column], colours: Mapping[str, str] | None) -> dict[str, str]:
+def coloured(columns: Iterable[Column], colours: Mapping[str, str] | None) -> dict[str, str]:
     """Return the kinds of parts that are drawn, each with its class."""
     present = kinds_of(columns)
     if colours is None:

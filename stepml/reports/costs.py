@@ -19,6 +19,7 @@ _WORDS = {
     "transitions": "states of the machine",
     "lost": "lost calls",
 }
+COST_TITLE, PREPARATION_TITLE = "US dollars by what they pay for", "US dollars of the preparation"
 LEAST_USD = 1e-9  # less is an error of rounding
 
 
@@ -39,23 +40,32 @@ def costs_by_kind(record: RunRecord) -> dict[str, float]:
 
 def cost_chart(record: RunRecord) -> Markup:
     """Return a chart of the cost by kind; empty before the first epoch has ended."""
-    return _chart("US dollars by what they pay for", costs_by_kind(record))
+    return bars(COST_TITLE, cost_rows(record))
 
 
 def preparation_chart(record: RunRecord) -> Markup:
     """Return a chart of the cost of the preparation by state; empty if that is unknown."""
+    return bars(PREPARATION_TITLE, preparation_rows(record))
+
+
+def cost_rows(record: RunRecord) -> list[Column]:
+    """Return a bar for the cost of each kind, the largest first."""
+    return _rows(costs_by_kind(record))
+
+
+def preparation_rows(record: RunRecord) -> list[Column]:
+    """Return a bar for the cost of each state of the preparation, the largest first."""
     costs = {} if record.final is None else record.final.preparation.costs
     by_phase: defaultdict[str, float] = defaultdict(float)
     for state, usd in costs.items():
         by_phase[PHASES.get(state, _WORDS.get(state, state))] += usd
-    return _chart("US dollars of the preparation", by_phase)
+    return _rows(by_phase)
 
 
-def _chart(title: str, costs: Mapping[str, float]) -> Markup:
+def _rows(costs: Mapping[str, float]) -> list[Column]:
     total = sum(costs.values())
-    rows = [
+    return [
         Column(_WORDS.get(kind, kind), {"US dollars": usd}, f"$ {cost(usd)} ({usd / total:.0%})")
         for kind, usd in sorted(costs.items(), key=lambda each: -each[1])
         if usd > 0
     ]
-    return bars(title, rows)

@@ -22,7 +22,7 @@ def epoch_values(record: RunRecord) -> dict[str, Any]:
         "epochs": [[cell(each) for cell in columns.values()] for each in _ends(reports)],
         "epochs_header": list(columns),
         "epochs_title": _epochs_title(reports),
-        "attempts_text": _attempts_text(record),
+        "attempts_text": attempts_text(record),
         "failed": [
             [
                 str(each.epoch),
@@ -74,7 +74,8 @@ def _notes(report: EpochReport) -> str:
     return "; ".join(filter(None, notes))
 
 
-def _attempts_text(record: RunRecord) -> str:
+def attempts_text(record: RunRecord) -> str:
+    """Return how many attempts the epochs of a run took, in words."""
     attempts, failed = record.attempts, record.failed_attempts
     if not attempts:
         return "The attempts are unknown here: this directory has no run.json."

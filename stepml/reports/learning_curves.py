@@ -21,15 +21,23 @@ def learning_curves(reports: Sequence[EpochReport], rows: str = "validation") ->
     """
     if len(reports) < 2:
         return []
+    charts = [line_chart(title, lines, "epoch") for title, lines in learning_lines(reports, rows)]
+    return [chart for chart in charts if chart]
+
+
+def learning_lines(
+    reports: Sequence[EpochReport], rows: str = "validation"
+) -> list[tuple[str, list[Series]]]:
+    """Return the title and the lines of each chart of `learning_curves`."""
     loss = [Series(rows, _points(reports, lambda each: each.loss))]
     if rows != "training":
         training = _points(reports, lambda each: each.training_loss)
         loss.append(Series("training", training, is_dashed=True))
-    charts = [line_chart("Loss", loss, "epoch")]
-    for title, names in metric_groups(reports):
-        lines = [Series(name, metric_points(reports, name)) for name in names]
-        charts.append(line_chart(f"{title}, {rows} rows", lines, "epoch"))
-    return [chart for chart in charts if chart]
+    metrics = [
+        (f"{title}, {rows} rows", [Series(name, metric_points(reports, name)) for name in names])
+        for title, names in metric_groups(reports)
+    ]
+    return [("Loss", loss), *metrics]
 
 
 def metric_points(reports: Sequence[EpochReport], name: str) -> list[tuple[float, float]]:

@@ -13,6 +13,7 @@ from stepml.reports.run_record import RunRecord
 
 PREPARATION, EPOCHS, UNFINISHED = "preparation", "epochs", "unfinished attempts"
 BETWEEN, END = "between epochs", "writing the model"
+PHASE_TITLE = "Seconds of the run, by phase"
 LEAST_SHARE = 0.001  # of the run: less is not drawn
 
 
@@ -36,14 +37,18 @@ def phase_seconds(record: RunRecord) -> dict[str, float]:
 
 def phase_chart(record: RunRecord) -> Markup:
     """Return a chart of the seconds by phase; empty if they are unknown."""
+    return bars(PHASE_TITLE, phase_rows(record))
+
+
+def phase_rows(record: RunRecord) -> list[Column]:
+    """Return a bar for the seconds of each phase, in their order."""
     seconds = phase_seconds(record)
     total = sum(seconds.values())
-    rows = [
+    return [
         Column(phase, {"seconds": length}, f"{duration(length)} ({length / total:.0%})")
         for phase, length in seconds.items()
         if length > LEAST_SHARE * total
     ]
-    return bars("Seconds of the run, by phase", rows)
 
 
 def _length(attempt: EpochAttempt) -> float:

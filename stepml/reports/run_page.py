@@ -11,15 +11,22 @@ from stepml.job.spec_base import label_text
 from stepml.reports import job_facts, traffic
 from stepml.reports.costs import cost_chart, preparation_chart
 from stepml.reports.data_facts import data_facts, value_text
-from stepml.reports.epoch_table import epoch_values, ranks_text
-from stepml.reports.figures import LOCAL_BASIS, cost, count, duration, on_its_own
+from stepml.reports.epoch_table import epoch_values
+from stepml.reports.figures import LOCAL_BASIS, cost, count, on_its_own
 from stepml.reports.fragments import Page
 from stepml.reports.learning_curves import communication_curve, learning_curves
 from stepml.reports.pages import page
 from stepml.reports.phases import phase_chart
 from stepml.reports.run_head import head_values, judged_rows
 from stepml.reports.run_record import RunRecord
-from stepml.reports.timelines import Timeline, functions_of, time_by_epoch, timelines
+from stepml.reports.timelines import (
+    ORDER_TEXT,
+    Timeline,
+    epoch_words,
+    functions_of,
+    time_by_epoch,
+    timelines,
+)
 
 FILE = "report.html"
 MOST_CLASSES = 40  # in the confusion matrix
@@ -59,10 +66,10 @@ def _values(record: RunRecord) -> dict[str, Any]:
         **_learning(record),
         **_time(record),
         **epoch_values(record),
-        **_job(record),
+        **job_values(record),
         "cost_chart": cost_chart(record),
         "preparation_chart": preparation_chart(record),
-        "cost_text": _cost_text(record),
+        "cost_text": cost_text(record),
     }
 
 
@@ -112,7 +119,7 @@ def _time(record: RunRecord) -> dict[str, Any]:
         "phase_chart": phase_chart(record),
         "time_chart": time_by_epoch(reports),
         "communication_chart": communication_curve(reports),
-        "time_text": _time_text(record),
+        "time_text": time_text(record),
         "traffic_header": traffic.HEADER,
         "traffic": traffic.traffic_rows(
             each for report in reports for each in functions_of(report, record.functions)
@@ -122,7 +129,8 @@ def _time(record: RunRecord) -> dict[str, Any]:
     }
 
 
-def _time_text(record: RunRecord) -> str:
+def time_text(record: RunRecord) -> str:
+    """Return what the parts of the time of ranks mean."""
     share = record.communication_share
     if share is None:
         return "This run measured each rank's whole time, not its parts."
@@ -134,26 +142,20 @@ def _time_text(record: RunRecord) -> str:
 
 
 def _timelines_text(reports: Sequence[EpochReport], found: Sequence[Timeline]) -> str:
-    order = (
-        "A function goes back and forth between its parts; each is drawn as one total, in the "
-        "order in which they begin."
-    )
     if len(found) == len(reports):
-        return order
+        return ORDER_TEXT
     which = "the first, the last, the slowest, those with stragglers, and others between them"
-    return f"{len(found)} of {len(reports)} epochs: {which}. {order}"
+    return f"{len(found)} of {len(reports)} epochs: {which}. {ORDER_TEXT}"
 
 
 def _timeline(timeline: Timeline) -> dict[str, Any]:
     report = timeline.report
-    stragglers = f", stragglers: {ranks_text(report.stragglers)}" if report.stragglers else ""
-    again = f", called again: {ranks_text(report.called_again)}" if report.called_again else ""
-    title = f"Epoch {report.epoch}: {duration(report.seconds)}{stragglers}{again}"
     left_out = f"{count(timeline.left_out, 'rank')} left out." if timeline.left_out else ""
-    return {"title": title, "note": left_out, "chart": timeline.chart}
+    return {"title": epoch_words(report), "note": left_out, "chart": timeline.chart}
 
 
-def _job(record: RunRecord) -> dict[str, Any]:
+def job_values(record: RunRecord) -> dict[str, Any]:
+    """Return the values of the template for the job: its settings, its data, its place."""
     spec, dataset = record.spec, record.dataset
     facts = [] if dataset is None or not dataset.rows else data_facts(dataset)
     choices = {} if dataset is None else dataset.choices
@@ -178,7 +180,8 @@ def _repeat_text(record: RunRecord) -> str:
     return "The same data and seed give the same model to the last bit on the same kernels."
 
 
-def _cost_text(record: RunRecord) -> str:
+def cost_text(record: RunRecord) -> str:
+    """Return what the costs of a run are based on."""
     servers = record.final.servers_usd if record.final is not None else 0.0
     beside = f" Servers of the stack cost $ {cost(servers)} beside it." if servers else ""
     if record.is_local:

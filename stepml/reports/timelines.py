@@ -14,6 +14,8 @@ from stepml.job.reports import EpochReport
 from stepml.reports.charts import Column, bars, stacked_columns
 from stepml.reports.choosing import MOST_RANKS, chosen_epochs, chosen_functions
 from stepml.reports.epoch_rows import median_parts
+from stepml.reports.epoch_table import ranks_text
+from stepml.reports.figures import duration
 
 START, COLD, RUNNING = "start", "cold start", "in the function"
 PARTS = {  # in the order in which a function begins with them, each with its colour
@@ -29,6 +31,10 @@ PARTS = {  # in the order in which a function begins with them, each with its co
     "other": "p-other",
     RUNNING: "p-compute",
 }
+ORDER_TEXT = (
+    "A function goes back and forth between its parts; each is drawn as one total, in the order in "
+    "which they begin."
+)
 ROLES: dict[Role, str] = {
     "rank": "rank {}",
     "merger": "merger of chunk {}",
@@ -71,11 +77,18 @@ def timelines(
     """
     found = []
     for report in chosen_epochs(reports):
-        rows, left_out = _rows(report, functions_of(report, functions))
+        rows, left_out = timeline_rows(report, functions_of(report, functions))
         if rows:
             title = f"Functions of epoch {report.epoch}, seconds since its start"
             found.append(Timeline(report, left_out, bars(title, rows, "s", PARTS)))
     return found
+
+
+def epoch_words(report: EpochReport) -> str:
+    """Return an epoch's time, and the ranks that held it up or were called again, in words."""
+    stragglers = f", stragglers: {ranks_text(report.stragglers)}" if report.stragglers else ""
+    again = f", called again: {ranks_text(report.called_again)}" if report.called_again else ""
+    return f"Epoch {report.epoch}: {duration(report.seconds)}{stragglers}{again}"
 
 
 def functions_of(
@@ -85,8 +98,10 @@ def functions_of(
     return report.functions or functions.get(report.epoch, ())
 
 
-def _rows(report: EpochReport, functions: Sequence[FunctionTimes]) -> tuple[list[Column], int]:
-    """Return a row for each function that is shown, and the number of ranks that have none."""
+def timeline_rows(
+    report: EpochReport, functions: Sequence[FunctionTimes]
+) -> tuple[list[Column], int]:
+    """Return a bar for each function that is shown, and the number of ranks that have none."""
     if not functions:
         return _rows_without_parts(report)
     shown = chosen_functions(functions, report)

@@ -2,20 +2,123 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from nicegui import ui
 
-from stepml.console.addresses import JOB, JOBS
+from stepml.console.addresses import JOB, JOBS, job_address
 from stepml.console.board import Board
 from stepml.console.frame import frame
-from stepml.console.jobs_board import job_feed
+from stepml.console.jobs_board import JobNow, functions_feed, job_feed
 from stepml.console.live import live
+from stepml.console.widgets.epochs_table import EpochsTable, FailedAttempts
+from stepml.console.widgets.job_costs import JobCosts
 from stepml.console.widgets.job_head import JobHead
+from stepml.console.widgets.job_settings import JobSettings
+from stepml.console.widgets.tags import Tag, replace_address
+from stepml.console.widgets.timeline import EpochChooser, Timeline
+from stepml.job.reports import EpochReport
+
+
+class Chosen:
+    """What a person has chosen on the page of a job; it is in the page's address."""
+
+    def __init__(self, job: str, **settings: str) -> None:
+        self._job, self._settings = job, settings
+
+    def __getitem__(self, name: str) -> str:
+        return self._settings[name]
+
+    def address(self, **changes: str | int | None) -> str:
+        """Return the address of the page with other choices."""
+        return job_address(self._job, **{**self._settings, **changes})
+
+    def choose(self, **changes: str | int | None) -> None:
+        """Change choices, and the address with them."""
+        replace_address(self.address(**changes))
+        self._settings |= {name: str(value or "") for name, value in changes.items()}
 
 
 def register(board: Board) -> None:
     """Serve the view."""
 
     @ui.page(JOB)
-    def view(name: str) -> None:
+    def view(name: str, epoch: str = "", sort: str = "") -> None:
+        chosen = Chosen(name, epoch=epoch, sort=sort)
         with frame(board, name, JOBS):
-            live(job_feed(board, name), f"the job {name}", JobHead(name).show)
+            live(job_feed(board, name), f"the job {name}", _JobView(board, chosen).show)
+
+
+class _JobView:
+    def __init__(self, board: Board, chosen: Chosen) -> None:
+        self._board, self._chosen = board, chosen
+        self._sections: list[Callable[[JobNow], object]] = []
+
+    def show(self, now: JobNow) -> None:
+        if not self._sections:
+            self._sections = self._build(now)
+        for show in self._sections:
+            show(now)
+
+    def _build(self, now: JobNow) -> list[Callable[[JobNow], object]]:
+        head = JobHead(now.name)
+        failed = FailedAttempts(now.name)
+        Tag("h2", "Time of the ranks", id="timeline")
+        timeline = _TimelineSection(self._board, now.name, self._chosen)
+        Tag("h2", "Epochs", id="epochs")
+        epochs = EpochsTable(
+            now.name, self._chosen["sort"], lambda key: self._chosen.choose(sort=key)
+        )
+        Tag("h2", "Cost and time", id="costs")
+        costs = JobCosts()
+        Tag("h2", "The job", id="job")
+        settings = JobSettings(now.arn)
+        return [
+            head.show,
+            lambda now: failed.show(now.record),
+            timeline.show,
+            lambda now: epochs.show(now.record.attempts),
+            lambda now: costs.show(now.record),
+            lambda now: settings.show(now.record),
+        ]
+
+
+class _TimelineSection:
+    """The timeline of an epoch that a person chooses, or of the newest one."""
+
+    def __init__(self, board: Board, job: str, chosen: Chosen) -> None:
+        self._board, self._job, self._choices = board, job, chosen
+        given = chosen["epoch"]
+        first = int(given) if given.isdecimal() else None
+        self._chooser = EpochChooser(first or None, self._choose)
+        self._none = Tag("p", "No epoch has ended yet.", classes="soft")
+        self._place = Tag("div")
+        self._reports: dict[int, EpochReport] = {}
+        self._shown: EpochReport | None = None
+        self._leave: Callable[[], None] = lambda: None
+
+    def show(self, now: JobNow) -> None:
+        self._reports = {each.epoch: each for each in now.record.epochs}
+        newest = max(self._reports, default=0)
+        self._none.set_visibility(not newest)
+        self._chooser.show(newest)
+        self._follow()
+
+    def _choose(self, epoch: int | None) -> None:
+        self._choices.choose(epoch=epoch)
+        self._follow()
+
+    def _follow(self) -> None:
+        report = self._reports.get(self._chooser.epoch)
+        if report is None or (self._shown is not None and report.epoch == self._shown.epoch):
+            return
+        self._shown = report
+        self._leave()
+        self._place.clear()
+        with self._place:
+            timeline = Timeline(self._job)
+            self._leave = live(
+                functions_feed(self._board, self._job, report.epoch),
+                f"the functions of epoch {report.epoch}",
+                lambda functions: timeline.show(report, functions),
+            )

@@ -1,0 +1,58 @@
+"""Tables of reports behind a summary: the numbers of a chart, for those who want them exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from stepml.console.widgets.table import Cell, Column, Table
+from stepml.console.widgets.tags import Tag
+from stepml.reports.tables import Table as ReportTable
+
+Row = tuple[int, tuple[str, ...]]  # its number, and its cells
+
+
+class NumbersBehind:
+    """A table that is made when a person opens it, and kept up to date while it is open.
+
+    Parameters
+    ----------
+    summary : str
+        The words by which it opens.
+    table : callable
+        Returns the table of this moment.
+    """
+
+    def __init__(self, summary: str, table: Callable[[], ReportTable]) -> None:
+        self._summary, self._table = summary, table
+        self._shown: Table[Row] | None = None
+        self._header: tuple[str, ...] = ()
+        self._is_open = False
+        details = Tag("details")
+        with details:
+            Tag("summary", summary)
+            self._body = Tag("div")
+        details.on("toggle", self._toggle, js_handler="(e) => emit(e.target.open)")
+
+    def update(self) -> None:
+        """Show the table of this moment, if it is open."""
+        if not self._is_open:
+            return
+        table = self._table()
+        if tuple(table.header) != self._header or self._shown is None:
+            self._header = tuple(table.header)
+            self._body.clear()
+            with self._body:
+                self._shown = Table(_columns(table), lambda row: row[0], self._summary)
+        self._shown.show([(place, tuple(row.cells)) for place, row in enumerate(table.rows)])
+
+    def _toggle(self, event: object) -> None:
+        self._is_open = bool(getattr(event, "args", False))
+        self.update()
+
+
+def _columns(table: ReportTable) -> list[Column[Row]]:
+    return [_column(place, name, name in table.texts) for place, name in enumerate(table.header)]
+
+
+def _column(place: int, name: str, is_text: bool) -> Column[Row]:
+    return Column(name, name, lambda row: Cell(row[1][place]), is_number=not is_text)

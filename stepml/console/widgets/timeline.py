@@ -1,0 +1,106 @@
+"""The functions of an epoch over time: where each rank spent its seconds, and who held it up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from nicegui.events import GenericEventArguments
+
+from stepml.console.addresses import epoch_address
+from stepml.console.widgets.bars import Bars
+from stepml.console.widgets.report_table import NumbersBehind
+from stepml.console.widgets.tags import Tag, button
+from stepml.job.parts import FunctionTimes
+from stepml.job.reports import EpochReport
+from stepml.reports.attempt_table import function_table
+from stepml.reports.figures import count
+from stepml.reports.timelines import ORDER_TEXT, PARTS, epoch_words, timeline_rows
+
+
+class Timeline:
+    """The timeline of one epoch.
+
+    Parameters
+    ----------
+    job : str
+        The job's name, for the link to the page of the epoch.
+    """
+
+    def __init__(self, job: str) -> None:
+        self._job = job
+        self._epoch, self._functions = 0, list[FunctionTimes]()
+        with Tag("p"):
+            self._words = Tag("span")
+            self._link = Tag("a", classes="beside")
+        self._bars = Bars("", "s", PARTS)
+        self._left_out = Tag("p", classes="small")
+        self._numbers = NumbersBehind(
+            "The numbers of this timeline", lambda: function_table({self._epoch: self._functions})
+        )
+
+    def show(self, report: EpochReport, functions: Sequence[FunctionTimes]) -> None:
+        """Show the functions of the epoch with this report."""
+        self._epoch, self._functions = report.epoch, list(functions)
+        rows, left_out = timeline_rows(report, functions)
+        self._words.say(epoch_words(report))
+        self._link.say(f"Open epoch {report.epoch}")
+        self._link.put(href=epoch_address(self._job, report.epoch))
+        self._bars.show(rows, f"Functions of epoch {report.epoch}, seconds since its start")
+        more = f"{count(left_out, 'rank')} left out. " if left_out else ""
+        self._left_out.say(more + ORDER_TEXT)
+        self._numbers.update()
+
+
+class EpochChooser:
+    """Chooses one of the finished epochs: by its number, the one before or after, or the newest.
+
+    Parameters
+    ----------
+    chosen : int or None
+        The epoch at first; None follows the newest one.
+    on_choose : callable
+        Called with the epoch that a person chooses.
+    """
+
+    def __init__(self, chosen: int | None, on_choose: Callable[[int | None], object]) -> None:
+        self.chosen, self._on_choose = chosen, on_choose
+        self._newest = 0
+        with Tag(
+            "div", "", "chooser", role="group", aria_label="Epoch of the timeline"
+        ) as self._box:
+            Tag("label", "Epoch", for_="timeline-epoch")
+            self._field = Tag("input", type="number", id="timeline-epoch", min=1, step=1)
+            self._field.on("change", self._typed, js_handler="(e) => emit(e.target.value)")
+            self._back = button("Previous", lambda: self._step(-1))
+            self._on = button("Next", lambda: self._step(1))
+            self._latest = button("Newest", lambda: self._choose(None))
+
+    @property
+    def epoch(self) -> int:
+        """The chosen epoch, of those that are finished; 0 if none is."""
+        return min(self.chosen or self._newest, self._newest)
+
+    def show(self, newest: int) -> None:
+        """Let the person choose from 1 to the newest finished epoch; 0: nothing yet."""
+        self._newest = newest
+        self._box.set_visibility(newest > 0)
+        epoch = self.epoch
+        self._field.put(max=newest, value=str(epoch))
+        self._back.put(disabled=epoch <= 1)
+        self._on.put(disabled=epoch >= newest)
+        self._latest.put(aria_pressed="true" if self.chosen is None else "false")
+
+    def _typed(self, event: GenericEventArguments) -> None:
+        text = str(event.args)
+        if text.isdecimal() and int(text) > 0:
+            self._choose(min(int(text), self._newest))
+        else:
+            self.show(self._newest)
+
+    def _step(self, by: int) -> None:
+        self._choose(min(max(self.epoch + by, 1), self._newest))
+
+    def _choose(self, epoch: int | None) -> None:
+        self.chosen = epoch
+        self.show(self._newest)
+        self._on_choose(epoch)
