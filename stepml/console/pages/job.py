@@ -14,6 +14,7 @@ from stepml.console.live import live
 from stepml.console.widgets.epochs_table import EpochsTable, FailedAttempts
 from stepml.console.widgets.job_costs import JobCosts
 from stepml.console.widgets.job_head import JobHead
+from stepml.console.widgets.job_learning import JobLearning
 from stepml.console.widgets.job_settings import JobSettings
 from stepml.console.widgets.tags import Tag, replace_address
 from stepml.console.widgets.timeline import EpochChooser, Timeline
@@ -63,6 +64,8 @@ class _JobView:
     def _build(self, now: JobNow) -> list[Callable[[JobNow], object]]:
         head = JobHead(now.name)
         failed = FailedAttempts(now.name)
+        Tag("h2", "Learning", id="learning")
+        learning = JobLearning(now.name)
         Tag("h2", "Time of the ranks", id="timeline")
         timeline = _TimelineSection(self._board, now.name, self._chosen)
         Tag("h2", "Epochs", id="epochs")
@@ -76,6 +79,7 @@ class _JobView:
         return [
             head.show,
             lambda now: failed.show(now.record),
+            lambda now: learning.show(now.record),
             timeline.show,
             lambda now: epochs.show(now.record.attempts),
             lambda now: costs.show(now.record),
