@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, expect
 
 from stepml.local.ports import port_of, reserve_port
 from tests.faults.stack import FaultyStack, deploy_faulty
+from tests.support.browser import counted_requests
 from tests.support.console import (
     PHONE,
     WIDE,
@@ -105,3 +106,60 @@ def test_the_console_lasts_while_the_backend_is_away(
             expect(away).not_to_be_visible()
             expect(tab.page.get_by_role("link", name=name)).to_be_focused()
             assert tab.is_the_same_page
+
+
+@whole
+def test_a_page_goes_on_when_the_console_was_started_again(
+    browser: Browser, local_stack: FaultyStack, ended_job: str, tmp_path: Path
+) -> None:
+    with ExitStack() as ends:
+        with running_console(local_stack.endpoint_url, tmp_path) as console:
+            tab = ends.enter_context(opened_tab(browser, console))
+            tab.open(f"/jobs/{ended_job}")
+            assert console.stop() == (0, "")
+        with running_console(local_stack.endpoint_url, tmp_path, port=console.port):
+            tab.page.get_by_role("link", name="Jobs").click()
+            expect(tab.page.get_by_role("link", name=ended_job)).to_be_visible()
+
+
+# What a page of somebody else may try; each returns what it has got.
+READ = """address => fetch(address, {credentials: "include"}).then(
+  answer => answer.text(), () => "refused")"""
+POLL = """address => fetch(address + "/_nicegui_ws/socket.io/?EIO=4&transport=polling", {
+  method: "POST", credentials: "include", body: "40"
+}).then(answer => answer.text(), () => "refused")"""
+CONNECT = """address => new Promise(done => {
+  const socket = new WebSocket(
+    address.replace("http", "ws") + "/_nicegui_ws/socket.io/?EIO=4&transport=websocket");
+  socket.onmessage = message => done(message.data);
+  socket.onclose = () => done("refused");
+})"""
+SEND = """address => {
+  const form = document.createElement("form");
+  form.method = "POST"; form.action = address + "/new";
+  document.body.append(form);
+  form.submit();
+}"""
+
+
+@whole
+@pytest.mark.parametrize("place", ["another port of this machine", "another site"])
+def test_other_pages_can_neither_read_nor_send(
+    browser: Browser, console: RunningConsole, place: str
+) -> None:
+    with opened_tab(browser, console) as tab, counted_requests() as (other_port, _):
+        tab.open("/")  # so that the browser has what the console knows it by
+        page = tab.page.context.new_page()
+        page.route(
+            "http://other.example/",
+            lambda route: route.fulfill(body="<p>", content_type="text/html"),
+        )
+        other = other_port if "port" in place else "http://other.example/"
+        page.goto(other)
+        for attempt in (READ, POLL, CONNECT):
+            assert page.evaluate(attempt, console.address) == "refused"
+        page.set_content(f'<iframe src="{console.address}">')
+        assert page.frames[1].url.startswith("chrome-error:")
+        with page.expect_navigation(url=f"{console.address}/**") as sent:
+            page.evaluate(SEND, console.address)
+        assert sent.value.status == 403

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -18,9 +18,7 @@ from typing import Literal
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
-from stepml.local.ports import port_of, reserve_port
-from stepml.local_identity import HOST
-from tests.support.running_aws import WAIT_S, eventually
+from tests.support.running_aws import WAIT_S
 
 Theme = Literal["light", "dark"]
 Size = tuple[int, int]  # width and height, in pixels
@@ -45,6 +43,11 @@ class RunningConsole:
     address: str
     process: subprocess.Popen[str]
 
+    @property
+    def port(self) -> int:
+        """The port where it listens."""
+        return int(self.address.rpartition(":")[2])
+
     def stop(self) -> tuple[int, str]:
         """End it as Ctrl-C does; return its exit code and what it has said as errors."""
         self.process.send_signal(signal.SIGINT)
@@ -54,18 +57,15 @@ class RunningConsole:
 
 @contextmanager
 def running_console(
-    endpoint_url: str, directory: Path, *options: str, port: int | None = None
+    endpoint_url: str, directory: Path, *options: str, port: int = 0
 ) -> Iterator[RunningConsole]:
-    """Run ``stepml console`` until the block ends, and wait until it can be opened."""
-    if port is None:
-        with reserve_port(0) as reserved:
-            port = port_of(reserved)
+    """Run ``stepml console`` until the block ends; it has said that it can be opened."""
     unset = {"AWS_ENDPOINT_URL", "STEPML_LOCAL", "AWS_PROFILE"}
     inherited = {name: value for name, value in os.environ.items() if name not in unset}
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "stepml", "console", f"--endpoint-url={endpoint_url}"),
-            *(f"--port={port}", *options),
+            *(f"--port={port}", "--json", *options),
         ],
         env={**inherited, "STEPML_STATE_DIR": str(directory / "state")},
         cwd=directory,
@@ -75,16 +75,12 @@ def running_console(
     )
     with process:
         try:
-            eventually(lambda: _listens(port) or process.poll() is not None, bool)
-            assert process.poll() is None, process.communicate()
-            yield RunningConsole(f"http://{HOST}:{port}", process)
+            assert process.stdout is not None
+            said = process.stdout.readline()
+            assert said, process.communicate()
+            yield RunningConsole(json.loads(said)["url"].rstrip("/"), process)
         finally:
             process.kill()
-
-
-def _listens(port: int) -> bool:
-    with closing(socket.socket()) as asking:
-        return asking.connect_ex((HOST, port)) == 0
 
 
 @dataclass
