@@ -89,9 +89,14 @@ def _path(text: str) -> tuple[str, ...]:
     return tuple(name.strip('"') for name in re.findall(_NAME, text))
 
 
+def json_value(text: str) -> Any:
+    """Return the value of a JSON text, or raise `ValueError` or `RecursionError`."""
+    return json.loads(text, parse_constant=_refuse, parse_float=_finite)
+
+
 def _value(text: str, field: str) -> Any:
     try:
-        return json.loads(text, parse_constant=_refuse, parse_float=_finite)
+        return json_value(text)
     except (ValueError, RecursionError):
         if text.startswith(_BEGINS) and text != text[0]:  # a bracket alone may be a delimiter
             raise InvalidJobError(f"{field}: expected JSON, got {text}") from None

@@ -19,9 +19,26 @@ def epoch_address(name: str, epoch: int, **settings: str | int | None) -> str:
     return EPOCH.format(name=quote(name, safe=""), epoch=epoch) + _query(settings)
 
 
-def new_address(like: str | None = None) -> str:
-    """Return the address of the form for a new job, filled as a job was started."""
-    return NEW + _query({"like": like})
+def new_address(
+    like: str | None = None,
+    uri: str | None = None,
+    job: str | None = None,
+    name: str | None = None,
+) -> str:
+    """Return the address of the form for a new job.
+
+    Parameters
+    ----------
+    like : str, optional
+        A job: the form is filled as that was started.
+    uri : str, optional
+        Of its data.
+    job : str, optional
+        The job itself, as JSON.
+    name : str, optional
+        Of the run.
+    """
+    return NEW + _query({"like": like, "uri": uri, "job": job, "name": name})
 
 
 def compare_address(names: Iterable[str], by: str | None = None) -> str:

@@ -18,9 +18,14 @@ from stepml.job.step import Step
 VALIDATION = -1  # the "rank" of the validation shard
 
 
+def code_prefix() -> str:
+    """All code of users' own."""
+    return "code/"
+
+
 def code(digest: str) -> str:
-    """A zip file with a user's own network; ``digest`` is its SHA-256."""
-    return f"code/{digest}.zip"
+    """A zip file with a user's own code; ``digest`` is its SHA-256."""
+    return f"{code_prefix()}{digest}.zip"
 
 
 def fits_prefix() -> str:

@@ -46,6 +46,16 @@ def field_names(path: Sequence[str], job: object) -> tuple[str, ...] | None:
     return None if not names and _values_of(schema) else names
 
 
+def group_schema(path: Sequence[str], job: object) -> Schema:
+    """Return the schema of the group at ``path``, which may be absent in ``job``.
+
+    Of a group with variants it is that of the chosen one, or else has the fields of all. {} if
+    there is a value without fields.
+    """
+    schema = _schema_at(path, job, absent={})
+    return schema if "properties" in schema else {}
+
+
 def _schema_at(path: Sequence[str], job: object, absent: object) -> Schema:
     """Return the schema at ``path``, with ``absent`` in the place of values that are no objects."""
     node, value = _resolve(job_schema(), job), job

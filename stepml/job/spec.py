@@ -135,7 +135,9 @@ class JobSpec(SpecGroup, frozen=True, kw_only=True):
 
     data: Data
     model: Model
-    algorithm: Algorithm | None = None  # null: chosen by model, pattern and channel
+    algorithm: Annotated[
+        Algorithm | None, Meta(description="null: chosen by model, pattern and channel")
+    ] = None
     workers: Annotated[
         int, Meta(ge=1, le=MAX_WORKERS, description="world size: functions that train concurrently")
     ] = 4
