@@ -12,6 +12,7 @@ from stepml.console.frame import frame
 from stepml.console.jobs_board import JobNow, functions_feed, job_feed
 from stepml.console.live import live
 from stepml.console.widgets.epochs_table import EpochsTable, FailedAttempts
+from stepml.console.widgets.job_actions import JobActions
 from stepml.console.widgets.job_costs import JobCosts
 from stepml.console.widgets.job_head import JobHead
 from stepml.console.widgets.job_learning import JobLearning
@@ -63,6 +64,7 @@ class _JobView:
 
     def _build(self, now: JobNow) -> list[Callable[[JobNow], object]]:
         head = JobHead(now.name)
+        actions = JobActions(self._board, now.name)
         failed = FailedAttempts(now.name)
         Tag("h2", "Learning", id="learning")
         learning = JobLearning(now.name)
@@ -78,6 +80,7 @@ class _JobView:
         settings = JobSettings(now.arn)
         return [
             head.show,
+            actions.show,
             lambda now: failed.show(now.record),
             lambda now: learning.show(now.record),
             timeline.show,

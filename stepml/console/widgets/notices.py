@@ -20,7 +20,11 @@ class Notice:
 
     def loading(self, what: str) -> None:
         """Say that ``what`` is being read."""
-        self._show(f"Reading {what} …", "notice is-loading")
+        self.going(f"Reading {what}")
+
+    def going(self, text: str) -> None:
+        """Say that something is going on."""
+        self._show(f"{text} …", "notice is-loading")
 
     def empty(self, text: str) -> None:
         """Say that there is nothing, and what to do about it."""

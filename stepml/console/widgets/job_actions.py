@@ -1,0 +1,52 @@
+"""What a person can do with a job: stop it, start it again with changes, download its report."""
+
+from __future__ import annotations
+
+from nicegui import ui
+
+from stepml.console.addresses import new_address
+from stepml.console.apart import apart
+from stepml.console.board import Board
+from stepml.console.jobs_board import JobNow
+from stepml.console.widgets.ending import StopDialog
+from stepml.console.widgets.notices import Notice
+from stepml.console.widgets.tags import Tag, button, link
+from stepml.job.errors import StepMLError
+from stepml.reports.run_page import FILE
+
+
+class JobActions:
+    """The buttons of a job's page.
+
+    Parameters
+    ----------
+    board : Board
+    job : str
+        The job's name.
+    """
+
+    def __init__(self, board: Board, job: str) -> None:
+        self._board, self._job = board, job
+        self._stop = StopDialog(board, job)
+        with Tag("div", classes="buttons", role="group", aria_label="Actions"):
+            self._stop_button = button("Stop…", self._stop.open, "risky")
+            link("Start again with changes", new_address(job), "as-button")
+            self._report_button = button("Download the report", self._report)
+        self._notice = Notice()
+
+    def show(self, now: JobNow) -> None:
+        """Offer what can be done with the job as it is."""
+        self._stop_button.set_visibility(now.record.is_running)
+
+    async def _report(self) -> None:
+        self._report_button.put(disabled=True)
+        self._notice.going("Making the report")
+        try:
+            page = await apart(lambda: self._board.client.named(self._job).report().html)
+        except StepMLError as error:
+            self._notice.failed(str(error))
+        else:
+            self._notice.clear()
+            ui.download.content(page.encode(errors="backslashreplace"), f"{self._job}-{FILE}")
+        finally:
+            self._report_button.put(disabled=False)
