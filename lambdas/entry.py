@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from lambdas.calls import Sandbox, seconds_of_process
 from lambdas.environment import LambdaContext
-from lambdas.logs import log_failure
+from lambdas.logs import log_failure, of_request
 from stepml.job.tasks import Event
 
 Task = TypeVar("Task", bound=Event)
@@ -48,12 +48,13 @@ def handles(kind: type[Task]) -> Callable[[Work[Task]], Handler]:
 
         def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             task = kind.from_event(event)
-            try:
-                with _sandbox.call(task):
-                    result = work(task, context)
-            except Exception as error:
-                log_failure(error, **_identity(task))
-                raise
+            with of_request(context.aws_request_id):
+                try:
+                    with _sandbox.call(task):
+                        result = work(task, context)
+                except Exception as error:
+                    log_failure(error, **_identity(task))
+                    raise
             return {} if result is None else result.to_event()
 
         return handler

@@ -6,12 +6,14 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from stepml.job import json_logs
 from stepml.job.errors import StorageError
 
 _logger = logging.getLogger("stepml")
+_request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 
 def _configure() -> None:
@@ -25,9 +27,24 @@ def _configure() -> None:
 _configure()
 
 
+@contextmanager
+def of_request(request_id: str) -> Iterator[None]:
+    """Let every event name the invocation in which it is written."""
+    token = _request_id.set(request_id)
+    try:
+        yield
+    finally:
+        _request_id.reset(token)
+
+
 def log(message: str, **fields: Any) -> None:
     """Write one event; `stepml logs` selects by the fields ``job_id`` and ``rank``."""
-    json_logs.log_event(_logger, message, **fields)
+    json_logs.log_event(_logger, message, **fields, **_request())
+
+
+def _request() -> dict[str, str]:
+    request_id = _request_id.get()
+    return {"request_id": request_id} if request_id else {}
 
 
 @contextmanager
@@ -41,4 +58,4 @@ def best_effort(action: str, **fields: Any) -> Iterator[None]:
 
 def log_failure(error: Exception, **fields: Any) -> None:
     """Write the error of a handler, with the message that Step Functions will show."""
-    json_logs.log_failure(_logger, "failed", error, **fields)
+    json_logs.log_failure(_logger, "failed", error, **fields, **_request())

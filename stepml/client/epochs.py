@@ -41,7 +41,17 @@ def attempts(
         for item in executions_since(connection, stack.epoch_arn, job)
         if (attempt := _attempt(name, item)) is not None
     )
-    final = final or job_report(connection, stack, name)
+    return _explained(connection, stack, name, found, final or job_report(connection, stack, name))
+
+
+def _explained(
+    connection: Connection,
+    stack: Stack,
+    name: str,
+    found: list[EpochAttempt],
+    final: JobReport | None,
+) -> list[EpochAttempt]:
+    """Return attempts with the reports of those that ended well, and the failures of others."""
     reports = _reports(connection, stack, name, {attempt.epoch for attempt in found}, final)
     failures = _failures(connection, stack, name, found)
     return [
@@ -52,6 +62,19 @@ def attempts(
         )
         for attempt in found
     ]
+
+
+def attempts_at_epoch(
+    connection: Connection, stack: Stack, job: ExecutionState, epoch: int
+) -> list[EpochAttempt]:
+    """Return every attempt at one epoch of a job, with its report and failure."""
+    name = job.execution.name
+    found = _numbered(
+        attempt
+        for item in executions_since(connection, stack.epoch_arn, job)
+        if (attempt := _attempt(name, item)) is not None and attempt.epoch == epoch
+    )
+    return _explained(connection, stack, name, found, None)
 
 
 def job_failure(connection: Connection, stack: Stack, job: ExecutionState) -> Failure | None:

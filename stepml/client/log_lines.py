@@ -28,6 +28,7 @@ class LogLine:
     epoch: int | None
     rank: int | None
     fields: dict[str, Any]  # all others
+    request_id: str | None = None  # of the invocation
 
     @property
     def clock(self) -> str:
@@ -68,6 +69,7 @@ class LogLines(Tabular[LogLine]):
                 "rank": each.rank,
                 "level": each.level,
                 "message": each.message,
+                "request_id": each.request_id,
                 **each.fields,
             }
             for each in self

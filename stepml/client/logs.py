@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # Lines arrive in CloudWatch Logs with some delay, and another machine's clock dates them.
 MARGIN = timedelta(seconds=60)
 # Fields of `LogLine`, or known to its reader.
-_PLACED = frozenset({"level", "message", "job_id", "epoch", "rank", "timestamp"})
+_PLACED = frozenset({"level", "message", "job_id", "epoch", "rank", "request_id", "timestamp"})
 
 
 def require_rank(rank: int | None, job: str) -> None:
@@ -95,8 +95,10 @@ def _lines(
                 endTime=_milliseconds(end),
             ):
                 for event in page["events"]:
-                    line = _parsed(event, function, job_id)
-                    if line is not None and rank in (None, line.rank):
+                    if json_object(event["message"]).get("job_id") != job_id:
+                        continue  # another job's, or a line of the platform or of a library
+                    line = parsed_line(event, function)
+                    if rank in (None, line.rank):
                         yield line
 
 
@@ -121,19 +123,22 @@ def _pattern(job_id: str, rank: int | None) -> str:
     return f"{{ {of_job} }}" if rank is None else f"{{ ({of_job}) && ($.rank = {rank}) }}"
 
 
-def _parsed(event: FilteredLogEventTypeDef, function: str, job_id: str) -> LogLine | None:
+def parsed_line(event: FilteredLogEventTypeDef, function: str) -> LogLine:
+    """Return a line of a function, of a library or of the platform."""
     entry = json_object(event["message"])
-    if entry.get("job_id") != job_id:  # another job's, or a line of the platform or of a library
-        return None
+    if "message" not in entry:
+        entry = {"message": event["message"].rstrip()}
+    request_id = entry.get("request_id")
     return LogLine(
         event_id=event["eventId"],
         timestamp_ms=event["timestamp"],
         function=function,
         level=str(entry.get("level", "")),
-        message=str(entry.get("message", "")),
+        message=str(entry["message"]),
         epoch=_integer(entry.get("epoch")),
         rank=_integer(entry.get("rank")),
         fields={name: value for name, value in entry.items() if name not in _PLACED},
+        request_id=request_id if isinstance(request_id, str) else None,
     )
 
 

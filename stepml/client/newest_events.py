@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from stepml.client.connection import Connection, translated
+from stepml.records.calls import execution_arn_in
 
 Event = Mapping[str, Any]
 
 # The events after the first failed iteration abort the others of its Map, at most 40.
 EVENTS = 1000
-_EXECUTION_ARN = re.compile(r"arn:[^:\"\\]+:states:[^:\"\\]*:\d*:execution:[^:\"\\]+:[^:\"\\]+")
 
 
 def newest_events(connection: Connection, arn: str) -> list[Event]:
@@ -28,5 +27,4 @@ def child_arn(event: Event) -> str | None:
     """Return the ARN of the execution that a Task started or waited for, or None."""
     submitted = event.get("taskSubmittedEventDetails", {}).get("output", "")
     cause = event.get("taskFailedEventDetails", {}).get("cause", "")
-    found = _EXECUTION_ARN.search(submitted or cause)
-    return None if found is None else found[0]
+    return execution_arn_in(submitted or cause)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from stepml.client import epochs, listing, logs, rank_times, stored
 from stepml.client.connection import Connection
+from stepml.client.invocations import MOST_LINES, InvocationLog, invocation_log
 from stepml.client.log_lines import LogLine, LogLines
 from stepml.client.stack import Stack
 from stepml.client.stored import Stored
@@ -16,6 +17,7 @@ from stepml.job.reports import DatasetFacts, EpochReport, JobReport
 from stepml.job.spec import JobSpec
 from stepml.records.execution import EpochAttempt, Execution, ExecutionState
 from stepml.records.failures import Failure
+from stepml.records.visits import Attempt
 
 
 class RunFacts:
@@ -120,6 +122,18 @@ class RunFacts:
         state = self.state
         logs.require_rank(rank, state.job)
         return LogLines(logs.read_logs(self.connection, self.stack, state, rank))
+
+    def invocation_log(self, attempt: Attempt, most: int = MOST_LINES) -> InvocationLog:
+        """Return the log of one call of a function, with Lambda's lines about it.
+
+        Parameters
+        ----------
+        attempt : Attempt
+            Of a `Visit`, such as those in `Run.visits`.
+        most : int
+            The number of lines; the first ones are left out.
+        """
+        return invocation_log(self.connection, self.stack, attempt, most)
 
     def follow_logs(
         self, rank: int | None = None, sleep: Callable[[float], None] = time.sleep

@@ -6,6 +6,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from stepml.client.epoch_runs import EpochRun, chosen_attempt
+from stepml.client.epochs import attempts_at_epoch
+from stepml.client.iterations import Visits
+from stepml.client.job_histories import JobHistories
 from stepml.client.live import forms_of, in_notebook, show
 from stepml.client.run_facts import RunFacts
 from stepml.client.run_records import record_of
@@ -33,6 +37,39 @@ class RunViews(RunFacts):
     def epochs(self) -> Epochs:
         """Every attempt at every epoch so far, in the order of their start."""
         return Epochs(self.attempts_at(self.state))
+
+    def epoch(self, epoch: int, attempt: int | None = None) -> EpochRun:
+        """Return one attempt at an epoch: its execution, its ranks and their logs.
+
+        Parameters
+        ----------
+        epoch : int
+            From 1.
+        attempt : int, optional
+            From 1; by default the last one.
+
+        Raises
+        ------
+        InvalidArgumentError
+            There is no such epoch or attempt yet.
+        """
+        found = attempts_at_epoch(self.connection, self.stack, self.state, epoch)
+        return EpochRun(self, chosen_attempt(found, epoch, attempt), len(found))
+
+    @property
+    def histories(self) -> JobHistories:
+        """The histories of the job's executions: the first one, and those that continue it."""
+        return JobHistories(self.connection, self.arn)
+
+    @property
+    def visits(self) -> Visits:
+        """Every stay of the job's newest execution in a state; see `histories` for a long job's."""
+        return Visits(self.histories.newest().whole().visits)
+
+    @property
+    def machine(self) -> dict[str, Any]:
+        """The definition of the state machine ``train`` when the job's newest execution started."""
+        return self.histories.newest().machine
 
     @property
     def parts(self) -> Parts:

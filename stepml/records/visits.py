@@ -19,8 +19,16 @@ class Attempt:
     ended_at: datetime | None  # None while it runs
     error: str | None = None  # the class name
     cause: str | None = None
+    function: str | None = None  # the name or ARN of the Lambda function, as it was called
+    parameters: str = ""  # JSON: the call, with the function's event or the child's input
     child: str | None = None  # the ARN of the execution that it started
     request_id: str | None = None  # of the invocation; None: the history does not say
+    redrive: int = 0  # the number of the execution's redrives before it
+
+    @property
+    def seconds(self) -> float | None:
+        """Its duration; None while it goes on."""
+        return _seconds(self.started_at, self.ended_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,4 +69,8 @@ class Visit:
     @property
     def seconds(self) -> float | None:
         """Its duration; None while it goes on."""
-        return (self.left_at - self.entered_at).total_seconds() if self.left_at else None
+        return _seconds(self.entered_at, self.left_at)
+
+
+def _seconds(begin: datetime, end: datetime | None) -> float | None:
+    return None if end is None else (end - begin).total_seconds()

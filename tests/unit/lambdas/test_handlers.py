@@ -508,6 +508,7 @@ def test_a_handler_logs_its_failure_with_what_it_was_about() -> None:
     assert json.loads(stream.getvalue()) == {
         "level": "ERROR",
         "message": "failed",
+        "request_id": "request",
         "error": "BadRowError",
         "reason": "line 17 is wrong",
         "job_id": "j",

@@ -1,0 +1,157 @@
+"""One attempt at an epoch: its execution state by state, the iterations of its Maps, their logs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from stepml.client.histories import History, Seen
+from stepml.client.invocations import InvocationLog
+from stepml.client.iterations import IterationRun, IterationRuns, Visits, iterations_of
+from stepml.records.errors import InvalidArgumentError
+from stepml.records.execution import EpochAttempt
+from stepml.records.visits import Visit
+
+if TYPE_CHECKING:
+    from stepml.client.run_facts import RunFacts
+
+GROUPS = "RunGroups"  # the Map whose iterations are executions with ranks of their own
+
+
+@dataclass(frozen=True, slots=True)
+class MapRun:
+    """One stay in a Map of an epoch."""
+
+    visit: Visit
+    iterations: tuple[IterationRun, ...]  # by index; of groups: all their ranks
+
+
+@dataclass(frozen=True, slots=True)
+class SeenEpoch:
+    """An attempt at an epoch at one moment."""
+
+    seen: Seen  # its execution
+    maps: tuple[MapRun, ...]  # in the order of their begin
+
+
+class EpochRun:
+    """One attempt at an epoch of a job, whose execution is read state by state.
+
+    Every property asks AWS, but only for what is new. See `Run.epoch`.
+
+    Attributes
+    ----------
+    run : RunFacts
+        The job.
+    attempt : EpochAttempt
+        Its facts, as they were when this object was made.
+    n_attempts : int
+        The number of attempts at the epoch then.
+    history : History
+        Of its execution.
+    """
+
+    def __init__(self, run: RunFacts, attempt: EpochAttempt, n_attempts: int = 1) -> None:
+        self.run = run
+        self.attempt = attempt
+        self.n_attempts = n_attempts
+        self.history = History(run.connection, attempt.execution.arn)
+        self._groups: dict[str, History] = {}  # by ARN
+
+    def __repr__(self) -> str:
+        number = f"attempt={self.attempt.number}"
+        return f"EpochRun({self.run.name!r}, epoch={self.attempt.epoch}, {number})"
+
+    @property
+    def epoch(self) -> int:
+        """The number of the epoch, from 1."""
+        return self.attempt.epoch
+
+    @property
+    def machine(self) -> dict[str, Any]:
+        """The definition of the state machine when the attempt started."""
+        return self.history.machine
+
+    @property
+    def visits(self) -> Visits:
+        """Every stay in a state so far, in the order of their begin."""
+        return Visits(self.history.whole().visits)
+
+    @property
+    def iterations(self) -> IterationRuns:
+        """The iterations of all Maps so far: ranks first, then chunks and slices."""
+        return IterationRuns([each for found in self.look().maps for each in found.iterations])
+
+    def look(self) -> SeenEpoch:
+        """Return what the attempt has done so far; see `History.look` for errors."""
+        seen = self.history.whole()
+        maps = [each for each in seen.visits if each.kind == "Map"]
+        return SeenEpoch(seen, tuple(MapRun(each, self._iterations(seen, each)) for each in maps))
+
+    def logs(self, rank: int | IterationRun | Visit, attempt: int | None = None) -> InvocationLog:
+        """Return the log lines of one invocation of this attempt, with Lambda's own about it.
+
+        Parameters
+        ----------
+        rank : int, IterationRun or Visit
+            A rank; or an iteration of any Map; or a visit of a Task, such as ``Reduce``.
+        attempt : int, optional
+            The number of the call, from 1; by default the last one.
+
+        Raises
+        ------
+        InvalidArgumentError
+            There is no such rank or call.
+        AccessError
+            CloudWatch Logs cannot be reached or refuses.
+        """
+        found = self._of_rank(rank) if isinstance(rank, int) else rank
+        attempts = found.attempts
+        if attempt is not None and not 1 <= attempt <= len(attempts):
+            raise InvalidArgumentError(f"attempt: expected 1 to {len(attempts)}, got {attempt!r}")
+        if not attempts:
+            return InvocationLog()
+        chosen = attempts[-1 if attempt is None else attempt - 1]
+        return self.run.invocation_log(chosen)
+
+    def _of_rank(self, rank: int) -> IterationRun:
+        ranks = [each for each in self.iterations if each.unit == "rank"]
+        found = [each for each in ranks if each.item == rank]
+        if not found:
+            known = sorted(each.item for each in ranks if each.item is not None)
+            expected = f"{known[0]} to {known[-1]}" if known else "a rank that has begun"
+            raise InvalidArgumentError(f"rank: expected {expected}, got {rank!r}")
+        return found[-1]
+
+    def _iterations(self, seen: Seen, visit: Visit) -> tuple[IterationRun, ...]:
+        if visit.state != GROUPS:
+            return iterations_of(seen, visit)
+        groups = (each.attempts for each in seen.visits if each.map_event == visit.first_event)
+        children = [found[-1].child for found in groups if found]
+        return tuple(
+            rank for arn in children if arn is not None for rank in self._ranks_of_group(arn)
+        )
+
+    def _ranks_of_group(self, arn: str) -> list[IterationRun]:
+        history = self._groups.setdefault(arn, History(self.run.connection, arn))
+        seen = history.settled()
+        maps = [each for each in seen.visits if each.kind == "Map"]
+        return [] if not maps else list(iterations_of(seen, maps[-1]))
+
+
+def chosen_attempt(found: Sequence[EpochAttempt], epoch: int, number: int | None) -> EpochAttempt:
+    """Return an attempt at an epoch by its number, or the last one.
+
+    Raises
+    ------
+    InvalidArgumentError
+        There is none.
+    """
+    if not found:
+        raise InvalidArgumentError(f"epoch: expected one that has begun, got {epoch!r}")
+    if number is None:
+        return found[-1]
+    if not 1 <= number <= len(found):
+        raise InvalidArgumentError(f"attempt: expected 1 to {len(found)}, got {number!r}")
+    return found[number - 1]

@@ -1,0 +1,233 @@
+"""Reads the log of one invocation of a function: its own lines and those of Lambda about it."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Self
+
+from stepml.client.connection import Connection, translated
+from stepml.client.log_lines import LogLine, LogLines
+from stepml.client.logs import MARGIN, parsed_line
+from stepml.client.stack import Stack
+from stepml.packaging.functions import log_group
+from stepml.records.errors import ServiceRefusedError
+from stepml.records.json_answers import json_object
+from stepml.records.visits import Attempt
+
+if TYPE_CHECKING:
+    from mypy_boto3_logs.type_defs import FilteredLogEventTypeDef
+
+MOST_LINES = 1000  # of an invocation: the last ones
+MOST_PAGES = 20  # of a log stream, of up to 10,000 lines or 1 MB
+INIT = timedelta(seconds=10)  # the longest start of a sandbox, before the invocation
+SKEW = timedelta(seconds=1)  # between the clocks of Step Functions and of a function
+NAMED = ("job_id", "epoch", "rank", "range", "chunk", "slice")
+_START = "START RequestId: "
+
+
+class InvocationLog(LogLines):
+    """The log of one invocation, oldest line first.
+
+    Attributes
+    ----------
+    log_group, log_stream : str
+        Where the lines lie; empty if that is unknown.
+    request_id : str or None
+        Of the invocation; None: unknown, so these are the lines that name its task.
+    is_cut : bool
+        Whether earlier lines are left out.
+    """
+
+    def __init__(
+        self,
+        lines: Sequence[LogLine] = (),
+        *,
+        log_group: str = "",
+        log_stream: str = "",
+        request_id: str | None = None,
+        is_cut: bool = False,
+    ) -> None:
+        super().__init__(lines)
+        self.log_group = log_group
+        self.log_stream = log_stream
+        self.request_id = request_id
+        self.is_cut = is_cut
+
+    def _with(self, items: Sequence[LogLine]) -> Self:
+        return type(self)(
+            items,
+            log_group=self.log_group,
+            log_stream=self.log_stream,
+            request_id=self.request_id,
+            is_cut=self.is_cut,
+        )
+
+
+def function_of(stack: Stack, called: str | None) -> str | None:
+    """Return a function's name without the stack's, from the name or ARN by which it was called."""
+    if called is None:
+        return None
+    name = called.partition(":function:")[2] or called
+    return name.partition(":")[0].removeprefix(f"{stack.name}-")
+
+
+def invocation_log(
+    connection: Connection, stack: Stack, attempt: Attempt, most: int = MOST_LINES
+) -> InvocationLog:
+    """Return the last lines of an invocation; none if the attempt called no function.
+
+    Parameters
+    ----------
+    connection : Connection
+    stack : Stack
+    attempt : Attempt
+        A call of a function, as a visit has it.
+    most : int
+        The number of lines.
+
+    Raises
+    ------
+    AccessError
+        CloudWatch Logs cannot be reached or refuses.
+    """
+    function = function_of(stack, attempt.function)
+    if function is None:
+        return InvocationLog()
+    return _Reader(connection, stack, function, attempt, most).log()
+
+
+class _Reader:
+    def __init__(
+        self, connection: Connection, stack: Stack, function: str, attempt: Attempt, most: int
+    ) -> None:
+        self.connection = connection
+        self.function = function
+        self.group = log_group(stack.name, function)
+        self.attempt = attempt
+        self.most = most
+
+    def log(self) -> InvocationLog:
+        try:
+            return self._log()
+        except ServiceRefusedError as error:
+            if error.code != "ResourceNotFoundException":
+                raise
+            return InvocationLog(log_group=self.group)  # nothing has been logged yet
+
+    def _log(self) -> InvocationLog:
+        request_id = self.attempt.request_id
+        lines = [] if request_id else self._lines_of_task()
+        request_id = request_id or _newest_request(lines)
+        if request_id is None:
+            return self._shown(lines, None)
+        named = list(self._events(*self._period, filterPattern=f'"{request_id}"'))
+        if not named:
+            return self._shown(lines, request_id)
+        stream = named[0]["logStreamName"]
+        begin, end = (_moment(named[each]) for each in (0, -1))
+        events = self._events(begin - INIT, end + SKEW, logStreamNames=[stream])
+        return self._shown(self._inside(events, request_id), request_id, stream)
+
+    @property
+    def _period(self) -> tuple[datetime, datetime]:
+        attempt = self.attempt
+        return attempt.started_at - MARGIN, (attempt.ended_at or datetime.now(UTC)) + MARGIN
+
+    def _lines_of_task(self) -> list[LogLine]:
+        """Return the lines since the attempt's begin that name its task."""
+        task = _task(self.attempt)
+        if "job_id" not in task:
+            return []
+        begin = self.attempt.started_at - SKEW
+        end = (self.attempt.ended_at or datetime.now(UTC)) + SKEW
+        return [
+            self._line(event)
+            for event in self._events(begin, end, filterPattern=_pattern(task))
+            if task.items() <= json_object(event["message"]).items()  # the local AWS gives all
+        ]
+
+    def _inside(
+        self, events: Iterable[FilteredLogEventTypeDef], request_id: str
+    ) -> Iterator[LogLine]:
+        """Yield the lines of a stream that belong to a request, with the start of its sandbox."""
+        before: list[LogLine] = []
+        is_inside = False
+        for event in events:
+            message = event["message"]
+            if message.startswith(_START):
+                if is_inside:
+                    return
+                is_inside = message.startswith(f"{_START}{request_id}")
+            elif message.startswith("INIT_START"):
+                before = []
+            line = self._line(event)
+            if is_inside:
+                yield from before
+                yield line
+                before = []
+            else:
+                is_of_another = message.startswith((_START, "END RequestId", "REPORT RequestId"))
+                before = [] if is_of_another else [*before, line]
+
+    def _line(self, event: FilteredLogEventTypeDef) -> LogLine:
+        return parsed_line(event, self.function)
+
+    def _shown(
+        self, lines: Iterable[LogLine], request_id: str | None, stream: str = ""
+    ) -> InvocationLog:
+        last = deque(lines, maxlen=self.most + 1)
+        return InvocationLog(
+            list(last)[-self.most :],
+            log_group=self.group,
+            log_stream=stream,
+            request_id=request_id,
+            is_cut=len(last) > self.most,
+        )
+
+    def _events(
+        self, begin: datetime, end: datetime, **chosen: Any
+    ) -> Iterator[FilteredLogEventTypeDef]:
+        pages = self.connection.client("logs").get_paginator("filter_log_events")
+        with translated(self.connection.endpoint_url):
+            for page in islice(
+                pages.paginate(
+                    logGroupName=self.group,
+                    startTime=_milliseconds(begin),
+                    endTime=_milliseconds(end),
+                    **chosen,
+                ),
+                MOST_PAGES,
+            ):
+                yield from page["events"]
+
+
+def _task(attempt: Attempt) -> dict[str, str | int]:
+    """Return the fields by which the lines of a function name its task."""
+    event = json_object(attempt.parameters).get("Payload")
+    return (
+        {}
+        if not isinstance(event, dict)
+        else {name: event[name] for name in NAMED if isinstance(event.get(name), str | int)}
+    )
+
+
+def _pattern(task: Mapping[str, str | int]) -> str:
+    # Job ids consist of letters, digits, - and _, so nothing needs escaping.
+    fields = (f"($.{name} = {json.dumps(value)})" for name, value in task.items())
+    return "{ " + " && ".join(fields) + " }"
+
+
+def _newest_request(lines: Sequence[LogLine]) -> str | None:
+    return next((each.request_id for each in reversed(lines) if each.request_id), None)
+
+
+def _moment(event: FilteredLogEventTypeDef) -> datetime:
+    return datetime.fromtimestamp(event["timestamp"] / 1000, UTC)
+
+
+def _milliseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
