@@ -11,7 +11,7 @@ from msgspec.structs import asdict
 
 from stepml.job.parts import FunctionTimes, Role
 from stepml.job.reports import EpochReport
-from stepml.reports.charts import Column, bars, stacked_columns
+from stepml.reports.charts import Column, Series, bars, stacked_columns
 from stepml.reports.choosing import MOST_RANKS, chosen_epochs, chosen_functions
 from stepml.reports.epoch_rows import median_parts
 from stepml.reports.epoch_table import ranks_text
@@ -63,6 +63,16 @@ def rank_parts(report: EpochReport) -> dict[str, float]:
     """Return the seconds of the median rank by part; without parts in earlier versions."""
     seconds = report.executor_seconds
     return median_parts(report) or ({RUNNING: median(seconds)} if seconds else {})
+
+
+def part_lines(reports: Sequence[EpochReport]) -> list[Series]:
+    """Return a line for each part of the time of the median rank, by epoch; the longest first."""
+    found = [(float(each.epoch), rank_parts(each)) for each in reports]
+    total = {part: sum(parts.get(part, 0.0) for _, parts in found) for part in PARTS}
+    longest = sorted((part for part in total if total[part] > 0), key=lambda part: -total[part])
+    return [
+        Series(part, [(epoch, parts.get(part, 0.0)) for epoch, parts in found]) for part in longest
+    ]
 
 
 def timelines(

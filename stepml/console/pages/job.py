@@ -17,9 +17,17 @@ from stepml.console.widgets.job_costs import JobCosts
 from stepml.console.widgets.job_head import JobHead
 from stepml.console.widgets.job_learning import JobLearning
 from stepml.console.widgets.job_settings import JobSettings
-from stepml.console.widgets.tags import Tag, replace_address
-from stepml.console.widgets.timeline import EpochChooser, Timeline
+from stepml.console.widgets.tags import Tag, link, replace_address
+from stepml.console.widgets.timeline import EpochChooser, EpochTimes, Timeline
 from stepml.job.reports import EpochReport
+
+PARTS = {  # of the page, each with its address in it
+    "learning": "Learning",
+    "time": "Time of the ranks",
+    "epochs": "Epochs",
+    "costs": "Cost and time",
+    "job": "The job",
+}
 
 
 class Chosen:
@@ -65,29 +73,42 @@ class _JobView:
     def _build(self, now: JobNow) -> list[Callable[[JobNow], object]]:
         head = JobHead(now.name)
         actions = JobActions(self._board, now.name)
+        _contents()
         failed = FailedAttempts(now.name)
-        Tag("h2", "Learning", id="learning")
+        _heading("learning")
         learning = JobLearning(now.name)
-        Tag("h2", "Time of the ranks", id="timeline")
+        _heading("time")
+        times = EpochTimes(now.name)
         timeline = _TimelineSection(self._board, now.name, self._chosen)
-        Tag("h2", "Epochs", id="epochs")
+        _heading("epochs")
         epochs = EpochsTable(
             now.name, self._chosen["sort"], lambda key: self._chosen.choose(sort=key)
         )
-        Tag("h2", "Cost and time", id="costs")
+        _heading("costs")
         costs = JobCosts()
-        Tag("h2", "The job", id="job")
+        _heading("job")
         settings = JobSettings(now.arn)
         return [
             head.show,
             actions.show,
             lambda now: failed.show(now.record),
             lambda now: learning.show(now.record),
+            lambda now: times.show(now.record.epochs),
             timeline.show,
             lambda now: epochs.show(now.record.attempts),
             lambda now: costs.show(now.record),
             lambda now: settings.show(now.record),
         ]
+
+
+def _contents() -> None:
+    with Tag("nav", classes="contents", aria_label="Parts of this page"):
+        for key, title in PARTS.items():
+            link(title, f"#{key}")
+
+
+def _heading(key: str) -> None:
+    Tag("h2", PARTS[key], id=key)
 
 
 class _TimelineSection:

@@ -68,7 +68,7 @@ class FailedAttempts:
 
     def __init__(self, job: str) -> None:
         with Tag("section", aria_labelledby="failed") as self._section:
-            Tag("h2", "Failed attempts", id="failed")
+            Tag("h2", "Attempts that did not succeed", id="failed")
             self._words = Tag("p", classes="soft")
             columns = [
                 _epoch_column(job, "failed-epoch"),
@@ -77,7 +77,7 @@ class FailedAttempts:
                 Column("why", "Why", lambda each: _text(note_of(each))),
             ]
             self._table: Table[EpochAttempt] = Table(
-                columns, _arn, "Failed attempts", page_rows=MOST_FAILED
+                columns, _arn, "Attempts that did not succeed", page_rows=MOST_FAILED
             )
 
     def show(self, record: RunRecord) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from stepml.client.stopping import ERROR as STOPPED
 from stepml.console.addresses import epoch_address
 from stepml.console.widgets.tags import Tag
 from stepml.records.failures import Failure
@@ -19,9 +20,9 @@ class FailureBox:
 
     def __init__(self, job: str) -> None:
         self._job = job
-        with Tag("div", classes="box failed") as self._box:
+        with Tag("div", classes="box") as self._box:
             with Tag("p"):
-                self._error = Tag("strong", classes="bad")
+                self._error = Tag("strong")
                 self._message = Tag("span", classes="long")
             self._place = Tag("p", classes="soft")
             self._log = Tag("p", classes="small")
@@ -34,6 +35,9 @@ class FailureBox:
         self._box.set_visibility(failure is not None)
         if failure is None:
             return
+        is_bad = failure.error != STOPPED
+        self._box.classes(replace="box failed" if is_bad else "box")
+        self._error.classes(replace="bad" if is_bad else "note")
         self._error.say(failure.error)
         self._message.say(f": {failure.message}")
         self._place.say(place_of(failure))

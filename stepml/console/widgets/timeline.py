@@ -6,15 +6,16 @@ from collections.abc import Callable, Sequence
 
 from nicegui.events import GenericEventArguments
 
-from stepml.console.addresses import epoch_address
+from stepml.console.addresses import epoch_address, job_address
 from stepml.console.widgets.bars import Bars
+from stepml.console.widgets.charts import LineChart
 from stepml.console.widgets.report_table import NumbersBehind
 from stepml.console.widgets.tags import Tag, button
 from stepml.job.parts import FunctionTimes
 from stepml.job.reports import EpochReport
 from stepml.reports.attempt_table import function_table
 from stepml.reports.figures import count
-from stepml.reports.timelines import ORDER_TEXT, PARTS, epoch_words, timeline_rows
+from stepml.reports.timelines import ORDER_TEXT, PARTS, epoch_words, part_lines, timeline_rows
 
 
 class Timeline:
@@ -49,6 +50,28 @@ class Timeline:
         more = f"{count(left_out, 'rank')} left out. " if left_out else ""
         self._left_out.say(more + ORDER_TEXT)
         self._numbers.update()
+
+
+class EpochTimes:
+    """The seconds of the median rank in each epoch, by part; a click leads to the timeline.
+
+    Parameters
+    ----------
+    job : str
+        The job's name.
+    """
+
+    def __init__(self, job: str) -> None:
+        self._chart = LineChart(
+            "Seconds of the median rank in each epoch, by part",
+            "epoch",
+            address_of=lambda epoch: f"{job_address(job, epoch=int(epoch))}#time",
+        )
+
+    def show(self, reports: Sequence[EpochReport]) -> None:
+        """Show these epochs; one alone has no course."""
+        self._chart.figure.set_visibility(len(reports) > 1)
+        self._chart.show(part_lines(reports))
 
 
 class EpochChooser:
