@@ -38,6 +38,8 @@ from stepml.records.failures import Failure
 from stepml.records.history import Phase
 
 if TYPE_CHECKING:
+    from stepml.client.job_list import JobList, JobListing
+    from stepml.client.job_watch import JobLook, JobWatch
     from stepml.reports.compared_runs import ComparedRuns
     from stepml.reports.fragments import Page
 
@@ -56,6 +58,10 @@ __all__ = [
     "ExecutionState",
     "Failure",
     "InvalidArgumentError",
+    "JobList",
+    "JobListing",
+    "JobLook",
+    "JobWatch",
     "LogLine",
     "LogLines",
     "Page",
@@ -78,8 +84,15 @@ __all__ = [
     "watch",
 ]
 
-# Imported at their first use: they need the library for templates.
-_LAZY = {"ComparedRuns": "stepml.reports.compared_runs", "Page": "stepml.reports.fragments"}
+# Imported at their first use: few programs need them, and some need the library for templates.
+_LAZY = {
+    "ComparedRuns": "stepml.reports.compared_runs",
+    "JobList": "stepml.client.job_list",
+    "JobListing": "stepml.client.job_list",
+    "JobLook": "stepml.client.job_watch",
+    "JobWatch": "stepml.client.job_watch",
+    "Page": "stepml.reports.fragments",
+}
 
 
 def __getattr__(name: str) -> Any:

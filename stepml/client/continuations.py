@@ -19,7 +19,7 @@ def newest_continuation(
 ) -> Execution | None:
     """Return the newest execution that continues ``job``, or None."""
     name = job.execution.name
-    for item in executions_since(connection, stack.train_arn, job):
+    for item in executions_since(connection, stack.train_arn, job.started_at):
         if item["name"].startswith(name) and _SUFFIX.fullmatch(item["name"], len(name)):
             return Execution(item["name"], item["executionArn"])
     return None

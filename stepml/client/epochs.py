@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from stepml.client.attempt_failures import epoch_child, failure_of_attempt
@@ -16,7 +17,7 @@ from stepml.client.stack import Stack
 from stepml.job import keys
 from stepml.job.reports import DatasetFacts, EpochReport, JobReport, PlannedData, PlannedJob
 from stepml.job.spec import JobSpec
-from stepml.records.execution import RUNNING, SUCCEEDED, EpochAttempt, Execution, ExecutionState
+from stepml.records.execution import SUCCEEDED, EpochAttempt, Execution, ExecutionState
 from stepml.records.failures import Failure, first_failure
 
 if TYPE_CHECKING:
@@ -36,10 +37,10 @@ def attempts(
     ``final`` is the job's final report, if that is known already.
     """
     name = job.execution.name
-    found = _numbered(
+    found = numbered(
         attempt
-        for item in executions_since(connection, stack.epoch_arn, job)
-        if (attempt := _attempt(name, item)) is not None
+        for item in executions_since(connection, stack.epoch_arn, job.started_at)
+        if (attempt := attempt_of(name, item)) is not None
     )
     return _explained(connection, stack, name, found, final or job_report(connection, stack, name))
 
@@ -145,22 +146,21 @@ def finished_epochs(connection: Connection, stack: Stack, job_id: str) -> int:
 
 
 def executions_since(
-    connection: Connection, machine: str, job: ExecutionState
+    connection: Connection, machine: str, moment: datetime, at_once: int = EXECUTIONS_PAGE
 ) -> Iterator[ExecutionListItemTypeDef]:
-    """Yield the executions of a state machine that started after a job, newest first."""
+    """Yield the executions of a state machine that started after a moment, newest first."""
     pages = connection.client("stepfunctions").get_paginator("list_executions")
     with translated(connection.endpoint_url):
-        for page in pages.paginate(
-            stateMachineArn=machine, PaginationConfig={"PageSize": EXECUTIONS_PAGE}
-        ):
+        for page in pages.paginate(stateMachineArn=machine, PaginationConfig={"PageSize": at_once}):
             items = page["executions"]
             yield from items
             # The next pages are older still.
-            if items and all(item["startDate"] < job.started_at for item in items):
+            if items and items[-1]["startDate"] < moment:
                 return
 
 
-def _attempt(job_id: str, item: ExecutionListItemTypeDef) -> EpochAttempt | None:
+def attempt_of(job_id: str, item: ExecutionListItemTypeDef) -> EpochAttempt | None:
+    """Return the attempt at an epoch of a job that an execution is; None: it is of another one."""
     name = item["name"]
     suffix = _SUFFIX.fullmatch(name, len(job_id)) if name.startswith(job_id) else None
     if suffix is None:
@@ -179,7 +179,7 @@ def _attempt(job_id: str, item: ExecutionListItemTypeDef) -> EpochAttempt | None
     )
 
 
-def _numbered(found: Iterable[EpochAttempt]) -> list[EpochAttempt]:
+def numbered(found: Iterable[EpochAttempt]) -> list[EpochAttempt]:
     """Return attempts in the order of their start, numbered within each epoch."""
     so_far: Counter[int] = Counter()
     numbered = []
@@ -206,18 +206,20 @@ def _reports(
         return {report.epoch: report for report in found if report is not None}
 
 
+def attempt_failure(
+    connection: Connection, stack: Stack, job_id: str, attempt: EpochAttempt
+) -> Failure:
+    """Return the failure of an attempt that has ended without success."""
+    known = failure_of_attempt(connection, stack, job_id, attempt.execution.arn)
+    return known or first_failure(attempt.status)
+
+
 def _failures(
     connection: Connection, stack: Stack, job_id: str, found: Iterable[EpochAttempt]
 ) -> dict[str, Failure]:
-    failed = [each for each in found if each.status != SUCCEEDED and each.status not in RUNNING]
-
-    def why(attempt: EpochAttempt) -> Failure:
-        arn = attempt.execution.arn
-        known = failure_of_attempt(connection, stack, job_id, arn)
-        return known or first_failure(attempt.status)
-
+    failed = [each for each in found if each.has_failed]
     with ThreadPoolExecutor(READERS) as pool:
-        reasons = pool.map(why, failed)
+        reasons = pool.map(lambda each: attempt_failure(connection, stack, job_id, each), failed)
         return {
             attempt.execution.arn: reason for attempt, reason in zip(failed, reasons, strict=True)
         }
@@ -225,7 +227,7 @@ def _failures(
 
 def _newest_failed(connection: Connection, stack: Stack, job: ExecutionState) -> str | None:
     """Return the name of the epoch's execution that failed last, or None."""
-    for item in executions_since(connection, stack.epoch_arn, job):
-        if item["status"] == "FAILED" and _attempt(job.execution.name, item) is not None:
+    for item in executions_since(connection, stack.epoch_arn, job.started_at):
+        if item["status"] == "FAILED" and attempt_of(job.execution.name, item) is not None:
             return item["name"]
     return None

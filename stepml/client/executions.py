@@ -96,9 +96,15 @@ def describe(
 
 
 def events_after(
-    connection: Connection, execution: Execution, event_id: int
+    connection: Connection,
+    execution: Execution,
+    event_id: int,
+    is_last: Callable[[dict[str, Any]], bool] | None = None,
 ) -> list[dict[str, Any]]:
-    """Return the events of an execution with an id above ``event_id``, in any order."""
+    """Return the events of an execution with an id above ``event_id``, in any order.
+
+    If ``is_last`` is given, those before the newest event for which it is true may be left out.
+    """
     found: list[dict[str, Any]] = []
     pages = connection.client("stepfunctions").get_paginator("get_execution_history")
     with translated(connection.endpoint_url):
@@ -106,10 +112,10 @@ def events_after(
             executionArn=execution.arn,
             reverseOrder=True,  # the new ones are on the first page
             includeExecutionData=False,
-            PaginationConfig={"PageSize": RECENT_PAGE if event_id else HISTORY_PAGE},
+            PaginationConfig={"PageSize": RECENT_PAGE if event_id or is_last else HISTORY_PAGE},
         ):
             events: list[Any] = list(page["events"])
             found += [event for event in events if event["id"] > event_id]
-            if any(event["id"] <= event_id for event in events):
+            if any(event["id"] <= event_id or (is_last and is_last(event)) for event in events):
                 break
     return found

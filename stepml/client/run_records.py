@@ -12,10 +12,11 @@ from stepml.job.errors import InvalidJobError
 from stepml.job.names import LATEST
 from stepml.job.parse import parse_job
 from stepml.job.parts import FunctionTimes
-from stepml.job.reports import EpochReport, JobReport
+from stepml.job.reports import DatasetFacts, EpochReport, JobReport
 from stepml.job.spec import JobSpec
 from stepml.records.errors import AccessError, ExecutionNotFoundError
-from stepml.records.execution import ExecutionState
+from stepml.records.execution import EpochAttempt, ExecutionState
+from stepml.records.failures import Failure
 from stepml.reports.choosing import chosen_epochs, chosen_functions
 from stepml.reports.run_record import RunNotFoundError, RunRecord
 
@@ -39,21 +40,43 @@ def record_of(run: RunFacts, final: JobReport | None = None) -> RunRecord:
     state = run.state
     if final is None and state.ended:
         final = run.result
-    record = RunRecord(
+    record = record_at(
+        run,
+        state,
+        final,
+        spec=None if final is not None else planned_at(run, state),
+        attempts=run.attempts_at(state, final),
+        dataset=None if final is not None else run.dataset,
+        failure=run.failure_of(state),
+    )
+    return replace(record, functions=_functions(run, record.epochs))
+
+
+def record_at(
+    run: RunFacts,
+    state: ExecutionState,
+    final: JobReport | None,
+    *,
+    spec: JobSpec | None,
+    attempts: list[EpochAttempt],
+    dataset: DatasetFacts | None,
+    failure: Failure | None,
+) -> RunRecord:
+    """Return a record of what has been read of a job; a final report has ``spec`` and data."""
+    return RunRecord(
         job_id=run.name,
         status=state.status,
         started_at=state.started_at,
         ended_at=state.ended_at,
         job=state.job,
-        spec=final.spec if final is not None else _planned(run, state),
-        attempts=run.attempts_at(state, final),
+        spec=spec if final is None else final.spec,
+        attempts=attempts,
         final=final,
-        dataset=final.dataset if final is not None else run.dataset,
-        failure=run.failure_of(state),
+        dataset=dataset if final is None else final.dataset,
+        failure=failure,
         environment=_environment(run, final),
         is_local=run.connection.is_local,
     )
-    return replace(record, functions=_functions(run, record.epochs))
 
 
 def find_run(
@@ -110,7 +133,8 @@ def _downloaded(directory: Path) -> RunRecord | None:
         return None
 
 
-def _planned(run: RunFacts, state: ExecutionState) -> JobSpec | None:
+def planned_at(run: RunFacts, state: ExecutionState) -> JobSpec | None:
+    """Return a job with what has been chosen so far, or as it was started; None: it is invalid."""
     spec = run.planned
     if spec is None:
         with suppress(InvalidJobError):

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from stepml.client.arguments import checked_timeout
-from stepml.client.attempt_failures import epoch_child
 from stepml.client.connection import is_throttled
-from stepml.client.continuations import newest_continuation
-from stepml.client.epochs import child_failure
-from stepml.client.executions import events_after
+from stepml.client.epoch_reports import EpochReports
 from stepml.client.function_waits import FunctionWait
+from stepml.client.job_events import JobEvents
 from stepml.client.run_facts import RunFacts
 from stepml.job.reports import DatasetFacts, EpochReport
 from stepml.records.errors import AccessError
-from stepml.records.execution import Execution, ExecutionState
+from stepml.records.execution import ExecutionState
 from stepml.records.failures import Failure
-from stepml.records.history import CONTINUES, FailedTask, JobHistory, Phase
+from stepml.records.history import Phase
 
 Sleep = Callable[[float], None]
 MAX_PAUSE_S = 30.0  # between two requests to a service that throttles
@@ -110,14 +108,6 @@ def sleep_within(timeout_s: float | None, name: str) -> Sleep:
     return sleep
 
 
-@dataclass(slots=True)
-class _Followed:
-    """An execution of the job: the first one, or one that continues it."""
-
-    execution: Execution
-    history: JobHistory = field(default_factory=JobHistory)
-
-
 class Watcher:
     """Looks at a job again and again.
 
@@ -129,10 +119,8 @@ class Watcher:
 
     def __init__(self, run: RunFacts, clock: Callable[[], float] = time.monotonic) -> None:
         self._run = run
-        self._first = self._newest = _Followed(run.execution)
-        self._epochs: list[EpochReport] = []
-        self._retried: list[FailedTask] = []
-        self._failed_attempts: list[Failure] = []
+        self._events = JobEvents(run)
+        self._reports = EpochReports(run)
         self._dataset: DatasetFacts | None = None
         self._wait = FunctionWait(run.connection, run.stack, run.name, clock)
         self.pause_s = run.connection.poll_s
@@ -150,65 +138,12 @@ class Watcher:
         return snapshot
 
     def _look(self) -> Snapshot:
-        # The state is read first, so that the following reads find everything from before the end.
-        state = self._run.state
-        self._read_history()
-        if self._needs_continuation(state):
-            self._find_continuation(state)
-        phase = self._phase()
+        state = self._events.read()
+        phase = self._events.phase
         if phase.has_epochs:
             self._dataset = self._dataset or self._run.dataset
-            self._read_epochs()
-        self._explain_failures()
-        failed, progress = tuple(self._failed_attempts), (phase, len(self._epochs))
-        beside = None if state.ended else self._wait.others(self._newest.execution.arn, progress)
-        return Snapshot(state, phase, tuple(self._epochs), failed, self._dataset, beside)
-
-    def _read_history(self) -> None:
-        # Only of the newest execution: the earlier ones wait for it.
-        followed = self._newest
-        events = events_after(
-            self._run.connection, followed.execution, followed.history.last_event_id
-        )
-        known = len(followed.history.retried)
-        followed.history.read(events)
-        self._retried += followed.history.retried[known:]
-
-    def _needs_continuation(self, state: ExecutionState) -> bool:
-        history = self._newest.history
-        if history.phase.state == CONTINUES:
-            return True
-        # A continuation that has ended while the job goes on may be replaced by a retry.
-        return self._newest is not self._first and history.ended and not state.ended
-
-    def _find_continuation(self, state: ExecutionState) -> None:
-        found = newest_continuation(self._run.connection, self._run.stack, state)
-        if found is not None and found != self._newest.execution:
-            if self._newest.history.last_failed is not None:  # the next one retries it
-                self._retried.append(self._newest.history.last_failed)
-            self._newest = _Followed(found)
-            self._read_history()
-
-    def _phase(self) -> Phase:
-        phase = self._newest.history.phase
-        # A continuation starts with the same states as a job, but the job already trains.
-        return phase if self._newest is self._first or phase.has_epochs else Phase(CONTINUES)
-
-    def _explain_failures(self) -> None:
-        for task in self._retried[len(self._failed_attempts) :]:
-            child = epoch_child(self._run.name, task.cause)
-            found = child and self._failure_of(child)
-            self._failed_attempts.append(found or task.failure)
-
-    def _failure_of(self, child: str) -> Failure | None:
-        run = self._run
-        return child_failure(run.connection, run.stack, run.name, child)
-
-    def _read_epochs(self) -> None:
-        # Continue after a report of a last epoch: it may be of a job that this one has resumed.
-        while (report := self._run.epoch_report(self._next_epoch)) is not None:
-            self._epochs.append(report)
-
-    @property
-    def _next_epoch(self) -> int:
-        return self._epochs[-1].next_epoch if self._epochs else 1
+            self._reports.read_next()
+        epochs, failed = self._reports.in_order(), self._events.failed_attempts()
+        progress = (phase, len(epochs))
+        beside = None if state.ended else self._wait.others(self._events.newest.arn, progress)
+        return Snapshot(state, phase, epochs, failed, self._dataset, beside)

@@ -69,6 +69,16 @@ class EpochAttempt:
     failure: Failure | None  # None unless it failed
 
     @property
+    def has_ended(self) -> bool:
+        """Whether it is over."""
+        return self.status not in RUNNING
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it is over without success: it failed, ran out of time or was stopped."""
+        return self.has_ended and self.status != SUCCEEDED
+
+    @property
     def seconds(self) -> float | None:
         """Its duration in seconds; None while it runs."""
         return (self.ended_at - self.started_at).total_seconds() if self.ended_at else None

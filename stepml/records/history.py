@@ -56,6 +56,12 @@ class Phase:
         return f"{words} {self.done}/{self.total} {UNITS.get(self.state, 'items')}"
 
 
+def begins_phase(event: Event) -> bool:
+    """Return whether a phase of a job begins; states inside a Map are part of it."""
+    is_entered = event["type"].endswith("StateEntered")
+    return is_entered and event["stateEnteredEventDetails"]["name"] in PHASES
+
+
 @dataclass(frozen=True, slots=True)
 class FailedTask:
     """A failed Task that ran an epoch; the epoch's own execution has the original error."""
@@ -83,10 +89,8 @@ class JobHistory:
 
     def _read_one(self, event: Event) -> None:
         kind = event["type"]
-        if kind.endswith("StateEntered"):
-            # States inside a Map are ignored: the job's phase is the Map.
-            if (name := event["stateEnteredEventDetails"]["name"]) in PHASES:
-                self.phase = Phase(name)
+        if begins_phase(event):
+            self.phase = Phase(event["stateEnteredEventDetails"]["name"])
         elif kind == "MapStateStarted":  # by a redrive once more
             items = event.get("mapStateStartedEventDetails", {}).get("length", 0)
             self.phase = replace(self.phase, total=items)
