@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stepml.client.client import Client
+from stepml.client.job_watch import JobLook, JobWatch
 from stepml.client.run_progress import progress_of
-from stepml.client.run_records import record_of
-from stepml.client.watching import Watcher
 from stepml.console.board import Board
 from stepml.console.feeds import Feed
 from stepml.job.parts import FunctionTimes
@@ -22,9 +21,18 @@ REDRIVE_S = 10.0  # between two looks at a job that has ended, but may be redriv
 class JobNow:
     """A job at one moment."""
 
-    arn: str  # of its execution
-    record: RunRecord
-    progress: RunProgress
+    look: JobLook  # without news, the same object
+    progress: RunProgress  # with the time so far
+
+    @property
+    def record(self) -> RunRecord:
+        """What is known of it."""
+        return self.look.record
+
+    @property
+    def arn(self) -> str:
+        """The ARN of its execution."""
+        return self.look.state.execution.arn
 
     @property
     def name(self) -> str:
@@ -36,6 +44,8 @@ def job_feed(board: Board, name: str) -> Feed[JobNow]:
     """Return the feed of the job with this name."""
 
     def pause_s(now: JobNow) -> float | None:
+        if not now.look.is_whole:
+            return 0.0
         if now.record.is_running:
             return board.poll_s
         return None if now.record.status == SUCCEEDED else REDRIVE_S
@@ -63,20 +73,15 @@ def _key(name: str) -> tuple[str, str]:
 
 
 class _Reader:
-    """Reads a job again and again, in one thread at a time."""
+    """Reads a job again and again; only what is new is read."""
 
     def __init__(self, client: Client, name: str) -> None:
         self._client, self._name = client, name
-        self._watcher: Watcher | None = None
+        self._watch: JobWatch | None = None
 
     def read(self) -> JobNow:
-        run = self._client.named(self._name)
-        record = record_of(run)
-        if not record.is_running:
-            self._watcher = None
-            return JobNow(run.arn, record, RunProgress.of_record(record))
-        self._watcher = self._watcher or Watcher(run)
-        snapshot = self._watcher.look()
-        if snapshot is None:  # the services throttle
-            return JobNow(run.arn, record, RunProgress.of_record(record))
-        return JobNow(run.arn, record, progress_of(snapshot))
+        self._watch = self._watch or JobWatch(self._client.named(self._name))
+        look = self._watch.look()
+        is_running = look.record.is_running
+        progress = progress_of(look.snapshot) if is_running else RunProgress.of_record(look.record)
+        return JobNow(look, progress)

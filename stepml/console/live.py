@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from nicegui import ui
 
@@ -14,10 +14,48 @@ from stepml.console.widgets.notices import Notice
 T = TypeVar("T")
 
 
-def live(feed: Feed[T], what: str, show: Callable[[T], object]) -> Callable[[], None]:
-    """Show a fact here, now and whenever it changes, until the page is closed.
+class Place(Generic[T]):
+    """A part of a page that shows one fact after another; see `live` for one alone.
 
-    Return a function that ends it earlier.
+    Parameters
+    ----------
+    show : callable
+        As of `live`.
+    """
+
+    def __init__(self, show: Callable[[T], object]) -> None:
+        self._show = show
+        self._notice = Notice()
+        self._body = ui.element("div")
+        self._leave: Callable[[], None] = lambda: None
+        self._body.client.on_delete(self._end)
+
+    def follow(self, feed: Feed[T], what: str) -> None:
+        """Show this fact from now on, instead of the one before."""
+        self._end()
+        self._notice.loading(what)
+        self._leave = feed.follow(self._hear)
+
+    def _end(self) -> None:
+        self._leave()
+
+    def _hear(self, reading: Reading[T]) -> None:
+        if self._body.is_deleted:
+            return
+        if reading.error is not None:
+            self._notice.failed(_without_answer(reading))
+        else:
+            self._notice.clear()
+        if reading.value is not None:
+            try:
+                with self._body:
+                    self._show(reading.value)
+            except Exception as error:
+                self._notice.failed(str(defect(error)))
+
+
+def live(feed: Feed[T], what: str, show: Callable[[T], object]) -> None:
+    """Show a fact here, now and whenever it changes, until the page is closed.
 
     Parameters
     ----------
@@ -28,27 +66,7 @@ def live(feed: Feed[T], what: str, show: Callable[[T], object]) -> Callable[[], 
         Called with each value, inside an element that is empty at first. It makes its elements at
         the first call, and changes them later, so that neither focus nor place is lost.
     """
-    notice = Notice()
-    body = ui.element("div")
-    notice.loading(what)
-
-    def hear(reading: Reading[T]) -> None:
-        if body.is_deleted:
-            return
-        if reading.error is not None:
-            notice.failed(_without_answer(reading))
-        else:
-            notice.clear()
-        if reading.value is not None:
-            try:
-                with body:
-                    show(reading.value)
-            except Exception as error:
-                notice.failed(str(defect(error)))
-
-    leave = feed.follow(hear)
-    body.client.on_delete(leave)
-    return leave
+    Place(show).follow(feed, what)
 
 
 def _without_answer(reading: Reading[T]) -> str:

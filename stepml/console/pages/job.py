@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 from nicegui import ui
 
+from stepml.client.job_watch import JobLook
 from stepml.console.addresses import JOB, JOBS, job_address
 from stepml.console.board import Board
 from stepml.console.frame import frame
 from stepml.console.jobs_board import JobNow, functions_feed, job_feed
-from stepml.console.live import live
+from stepml.console.live import Place, live
 from stepml.console.widgets.epochs_table import EpochsTable, FailedAttempts
 from stepml.console.widgets.job_actions import JobActions
 from stepml.console.widgets.job_costs import JobCosts
@@ -19,8 +20,10 @@ from stepml.console.widgets.job_learning import JobLearning
 from stepml.console.widgets.job_settings import JobSettings
 from stepml.console.widgets.tags import Tag, link, replace_address
 from stepml.console.widgets.timeline import EpochChooser, EpochTimes, Timeline
+from stepml.job.parts import FunctionTimes
 from stepml.job.reports import EpochReport
 
+Show = Callable[[JobNow], object]
 PARTS = {  # of the page, each with its address in it
     "learning": "Learning",
     "time": "Time of the ranks",
@@ -62,15 +65,21 @@ def register(board: Board) -> None:
 class _JobView:
     def __init__(self, board: Board, chosen: Chosen) -> None:
         self._board, self._chosen = board, chosen
-        self._sections: list[Callable[[JobNow], object]] = []
+        self._shown: JobLook | None = None
+        self._heads: list[Show] = []
+        self._parts: list[Show] = []
 
     def show(self, now: JobNow) -> None:
-        if not self._sections:
-            self._sections = self._build(now)
-        for show in self._sections:
+        if self._shown is None:
+            self._heads, self._parts = self._build(now)
+        for show in self._heads:  # the time so far
             show(now)
+        if now.look is not self._shown:
+            self._shown = now.look
+            for show in self._parts:
+                show(now)
 
-    def _build(self, now: JobNow) -> list[Callable[[JobNow], object]]:
+    def _build(self, now: JobNow) -> tuple[list[Show], list[Show]]:
         head = JobHead(now.name)
         actions = JobActions(self._board, now.name)
         _contents()
@@ -88,9 +97,7 @@ class _JobView:
         costs = JobCosts()
         _heading("job")
         settings = JobSettings(now.arn)
-        return [
-            head.show,
-            actions.show,
+        return [head.show, actions.show], [
             lambda now: failed.show(now.record),
             lambda now: learning.show(now.record),
             lambda now: times.show(now.record.epochs),
@@ -117,13 +124,13 @@ class _TimelineSection:
     def __init__(self, board: Board, job: str, chosen: Chosen) -> None:
         self._board, self._job, self._choices = board, job, chosen
         given = chosen["epoch"]
-        first = int(given) if given.isdecimal() else None
+        first = int(given) if given.isdecimal() else 0
         self._chooser = EpochChooser(first or None, self._choose)
-        self._none = Tag("p", "No epoch has ended yet.", classes="soft")
-        self._place = Tag("div")
+        self._none = Tag("p", "No epoch has ended yet.", "soft")
+        self._timeline: Timeline | None = None
+        self._place: Place[list[FunctionTimes]] = Place(self._draw)
         self._reports: dict[int, EpochReport] = {}
         self._shown: EpochReport | None = None
-        self._leave: Callable[[], None] = lambda: None
 
     def show(self, now: JobNow) -> None:
         self._reports = {each.epoch: each for each in now.record.epochs}
@@ -141,12 +148,10 @@ class _TimelineSection:
         if report is None or (self._shown is not None and report.epoch == self._shown.epoch):
             return
         self._shown = report
-        self._leave()
-        self._place.clear()
-        with self._place:
-            timeline = Timeline(self._job)
-            self._leave = live(
-                functions_feed(self._board, self._job, report.epoch),
-                f"the functions of epoch {report.epoch}",
-                lambda functions: timeline.show(report, functions),
-            )
+        feed = functions_feed(self._board, self._job, report.epoch)
+        self._place.follow(feed, f"the functions of epoch {report.epoch}")
+
+    def _draw(self, functions: list[FunctionTimes]) -> None:
+        if self._shown is not None:
+            self._timeline = self._timeline or Timeline(self._job)
+            self._timeline.show(self._shown, functions)
