@@ -70,10 +70,10 @@ def attempts_at_epoch(
 ) -> list[EpochAttempt]:
     """Return every attempt at one epoch of a job, with its report and failure."""
     name = job.execution.name
-    found = _numbered(
+    found = numbered(
         attempt
-        for item in executions_since(connection, stack.epoch_arn, job)
-        if (attempt := _attempt(name, item)) is not None and attempt.epoch == epoch
+        for item in executions_since(connection, stack.epoch_arn, job.started_at)
+        if (attempt := attempt_of(name, item)) is not None and attempt.epoch == epoch
     )
     return _explained(connection, stack, name, found, None)
 
