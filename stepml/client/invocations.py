@@ -121,7 +121,10 @@ class _Reader:
     def _log(self) -> InvocationLog:
         request_id = self.attempt.request_id
         lines = [] if request_id else self._lines_of_task()
-        request_id = request_id or _newest_request(lines)
+        # A function of an aborted attempt goes on, perhaps beside that of the next attempt.
+        request_id = request_id or next(
+            (each.request_id for each in lines if each.request_id), None
+        )
         if request_id is None:
             return self._shown(lines, None)
         named = list(self._events(*self._period, filterPattern=f'"{request_id}"'))
@@ -143,7 +146,7 @@ class _Reader:
         if "job_id" not in task:
             return []
         begin = self.attempt.started_at - SKEW
-        end = (self.attempt.ended_at or datetime.now(UTC)) + SKEW
+        _, end = self._period
         return [
             self._line(event)
             for event in self._events(begin, end, filterPattern=_pattern(task))
@@ -219,10 +222,6 @@ def _pattern(task: Mapping[str, str | int]) -> str:
     # Job ids consist of letters, digits, - and _, so nothing needs escaping.
     fields = (f"($.{name} = {json.dumps(value)})" for name, value in task.items())
     return "{ " + " && ".join(fields) + " }"
-
-
-def _newest_request(lines: Sequence[LogLine]) -> str | None:
-    return next((each.request_id for each in reversed(lines) if each.request_id), None)
 
 
 def _moment(event: FilteredLogEventTypeDef) -> datetime:

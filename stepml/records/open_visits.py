@@ -62,8 +62,7 @@ class OpenVisit:
         self.status = "TIMED_OUT" if status == "FAILED" and timed_out else status
         self.left_at, self.known = at, None
         self.scope.inside.remove(self)
-        for scope in self.iterations.values():
-            scope.close("ABORTED", at, {})
+        self._abort_iterations(at)
         for each in self.attempts:
             each.end(status, at)
 
@@ -101,9 +100,12 @@ class OpenVisit:
         """End all iterations of this Map, which has failed; it may be caught or retried."""
         self.error = details.get("error") or self.error or _UNNAMED
         self.cause = details.get("cause") or self.cause
+        self._abort_iterations(at)
+
+    def _abort_iterations(self, at: datetime) -> None:
         for index, scope in self.iterations.items():
-            if index is not None and index not in self.ends:
-                self.ends[index] = "ABORTED"
+            if index is not None:
+                self.ends.setdefault(index, "ABORTED")
             scope.close("ABORTED", at, {})
 
     def visit(self) -> Visit:
@@ -135,8 +137,10 @@ class OpenVisit:
         if self.total is None:
             return None
         ends = list(self.ends.values())
+        begun = {each for each in self.iterations if each is not None}
+        running = len(begun - set(self.ends))
         numbers = (ends.count(each) for each in ("SUCCEEDED", "FAILED", "ABORTED"))
-        return Iterations(self.total, *numbers)
+        return Iterations(self.total, running, *numbers)
 
 
 def read_inside(visit: OpenVisit, event: Event, kind: str, redrives: int) -> None:

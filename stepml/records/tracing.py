@@ -43,6 +43,12 @@ class _Place:
     scope: Scope
     visit: OpenVisit | None = None
 
+    @property
+    def inner(self) -> OpenVisit | None:
+        """The visit, unless the place is the begin of one of its iterations."""
+        is_around = self.visit is not None and self.visit.scope is not self.scope
+        return None if is_around else self.visit
+
 
 class Tracer:
     """Makes visits of events; call `read` with all events of an execution, in any portions.
@@ -136,7 +142,9 @@ class Tracer:
             return self._exit(event, before)
         if kind.startswith("MapIteration"):
             return self._read_iteration(event, kind, before)
-        visit = None if before is None else before.visit or self._redriven(before.scope, kind)
+        visit = None if before is None else before.inner or self._redriven(before.scope, kind)
+        if visit is not None and kind.startswith("MapState") and visit.kind != "Map":
+            visit = visit.scope.map  # the event names the one of the iteration that has failed
         if visit is None:
             return None
         self._reopen(visit)
@@ -196,8 +204,8 @@ class Tracer:
             return None
         index = details.get("index", 0)
         if kind not in _ITERATION_ENDS:
-            return _Place(visit.begin_iteration(index))
-        failed = None if before is None else before.visit
+            return _Place(visit.begin_iteration(index), visit)
+        failed = None if before is None else before.inner
         visit.end_iteration(index, _ITERATION_ENDS[kind], event["timestamp"], failed)
         return _Place(visit.scope, visit)
 

@@ -36,14 +36,15 @@ class Iterations:
     """The numbers of a Map's iterations by what became of them."""
 
     total: int
+    running: int = 0
     succeeded: int = 0
     failed: int = 0
     aborted: int = 0
 
     @property
-    def running(self) -> int:
-        """Those that have begun or wait."""
-        return self.total - self.succeeded - self.failed - self.aborted
+    def waiting(self) -> int:
+        """Those that have not begun."""
+        return self.total - self.running - self.succeeded - self.failed - self.aborted
 
 
 @dataclass(frozen=True, slots=True)
