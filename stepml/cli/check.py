@@ -33,7 +33,7 @@ from stepml.job.json_text import json_document
 from stepml.job.names import DEFAULT_STACK
 
 if TYPE_CHECKING:
-    from stepml.cli.job_findings import JobFindings
+    from stepml.client.job_findings import JobFindings
 
 EXIT_CODES = (
     "Exit codes: 0 no mistake, 2 mistakes or bad input, 3 the service cannot be reached or the "

@@ -83,7 +83,8 @@ def show(
     """
     from stepml.cli.data_places import place_of
     from stepml.cli.data_settings import data_with
-    from stepml.cli.data_view import document_of, lines_of, view_of
+    from stepml.cli.data_view import lines_of
+    from stepml.client.data_views import document_of, view_of
     from stepml.job.data import Data
 
     if label is not None and no_label:

@@ -123,8 +123,8 @@ def _write_first_job(
     output: Output,
 ) -> None:
     from stepml.cli.data_lines import data_lines
-    from stepml.cli.data_places import local_place
     from stepml.cli.data_settings import data_fields
+    from stepml.client.data_places import local_place
     from stepml.client.examples import write_files
     from stepml.client.first_jobs import first_job
     from stepml.client.job_sources import job_in_format

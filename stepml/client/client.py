@@ -29,6 +29,7 @@ from stepml.records.errors import InvalidArgumentError
 from stepml.records.execution import Execution
 
 if TYPE_CHECKING:
+    from stepml.client.job_findings import JobFindings
     from stepml.packaging.user_code import PackedCode
     from stepml.reports.compared_runs import ComparedRuns
 
@@ -119,6 +120,31 @@ class Client:
         started = executions.start(self.connection, self.stack, text, chosen)
         run = self._run(started, hearing)
         return run.wait() if wait else run
+
+    def check(
+        self,
+        job: JobSpec | Mapping[str, Any] | str | bytes | Path,
+        *,
+        code: str | Path | None = None,
+    ) -> JobFindings:
+        """Return all mistakes of a job, and what it would take its data for; nothing starts.
+
+        At most 16 MB of the data are read, but compressed objects whole.
+
+        Parameters
+        ----------
+        job, code
+            As for `run`.
+
+        Raises
+        ------
+        InvalidJobError
+            It is no file, or no text of a job. Its mistakes are in what is returned.
+        """
+        from stepml.client.job_findings import findings_in
+
+        path = None if code is None else Path(code).expanduser()
+        return findings_in(given_job(job)[0], lambda: self, code=path)
 
     def find(self, name: str) -> Run:
         """Return the run with this name or ARN; ``latest`` is the newest one.

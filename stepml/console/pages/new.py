@@ -17,9 +17,10 @@ from stepml.console.job_fields import Field, Path
 from stepml.console.live import live
 from stepml.console.places import Places, places_feed
 from stepml.console.widgets.field import FieldView, TextView
+from stepml.console.widgets.findings import FindingsView
 from stepml.console.widgets.job_form import Context, JobFields
 from stepml.console.widgets.mistakes import MistakeList
-from stepml.console.widgets.tags import Tag, replace_address
+from stepml.console.widgets.tags import Tag, button, replace_address
 from stepml.job.errors import InvalidJobError, StepMLError
 from stepml.job.names import new_name
 
@@ -92,8 +93,10 @@ class NewJob:
                 )
                 with Tag("div", classes="actions"):
                     self._start_button = Tag("button", "Start", "main", type="submit")
+                    button("Check with data", self._check)
                 self._said = Tag("p", classes="notice", role="status")
                 self._said.set_visibility(False)
+                self._findings = FindingsView()
         form.on("submit.prevent", self._start, [])
         self._show()
         form.client.on_delete(places_feed(board).follow(lambda reading: self._know(reading.value)))
@@ -131,6 +134,7 @@ class NewJob:
     def _changed(self) -> None:
         self._name = ""
         self._say("")
+        self._findings.clear()
         self._show()
         replace_address(new_address(job=self._draft.in_address, name=self._draft.name))
 
@@ -142,7 +146,8 @@ class NewJob:
 
     def _blame(self, more: Sequence[Mistake] = ()) -> list[Mistake]:
         """Show the mistakes that a person can know of; return all."""
-        found = [*self._draft.mistakes(), *more]
+        known = self._draft.mistakes()
+        found = [*known, *(each for each in more if each not in known)]
         shown = [each for each in found if self._shows_all or each.path in self._touched]
         self._fields.blame(shown)
         self._run_name.blame([each.at_field for each in shown if each.path == NAME])
@@ -176,6 +181,18 @@ class NewJob:
             else:
                 self._board.refresh("jobs")
                 ui.navigate.to(job_address(self._name))
+
+    async def _check(self) -> None:
+        if self._is_busy or (self._draft.unreadable is not None and self._is_refused()):
+            return
+        with self._busy("Checking …"):
+            try:
+                found = await asyncio.to_thread(self._board.client.check, self._draft.to_check)
+            except StepMLError as error:
+                self._say(str(error), bad=True)
+            else:
+                self._findings.show(found)
+                self._is_refused(self._draft.placed(found.mistakes))
 
     def _stem(self) -> str:
         return str(self._draft.value(("model", "name")) or "job")
