@@ -59,10 +59,18 @@ def register(board: Board) -> None:
     def view(name: str, epoch: str = "", sort: str = "") -> None:
         chosen = Chosen(name, epoch=epoch, sort=sort)
         with frame(board, name, JOBS):
-            live(job_feed(board, name), f"the job {name}", _JobView(board, chosen).show)
+            live(job_feed(board, name), f"the job {name}", JobView(board, chosen).show)
 
 
-class _JobView:
+class JobView:
+    """What the page shows of a job: its head at each reading, the rest when there are news.
+
+    Parameters
+    ----------
+    board : Board
+    chosen : Chosen
+    """
+
     def __init__(self, board: Board, chosen: Chosen) -> None:
         self._board, self._chosen = board, chosen
         self._shown: JobLook | None = None
@@ -70,6 +78,7 @@ class _JobView:
         self._parts: list[Show] = []
 
     def show(self, now: JobNow) -> None:
+        """Show the job as it is now."""
         if self._shown is None:
             self._heads, self._parts = self._build(now)
         for show in self._heads:  # the time so far

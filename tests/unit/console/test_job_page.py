@@ -1,0 +1,137 @@
+"""The page of a job shows its facts where they belong, and sends only what has changed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from stepml.client.client import Client
+from stepml.client.connection import Connection
+from stepml.client.job_watch import JobLook
+from stepml.console.board import Board
+from stepml.console.jobs_board import JobNow
+from stepml.console.pages.job import Chosen, JobView
+from stepml.console.widgets.epochs_table import EpochsTable, FailedAttempts
+from stepml.console.widgets.timeline import EpochChooser, Timeline
+from stepml.records.execution import Execution, ExecutionState
+from stepml.records.history import Phase
+from stepml.reports.run_progress import RunProgress
+from stepml.reports.run_record import RunRecord
+from tests.support.drawn import drawn
+from tests.support.run_records import HOSTILE, START, run_record
+
+ARN = "arn:aws:states:us-east-1:123456789012:execution:stepml-train:measured"
+
+
+def job_now(record: RunRecord) -> JobNow:
+    state = ExecutionState(
+        Execution(record.job_id, ARN), record.status, START, record.ended_at, record.job, None, None
+    )
+    epochs = tuple(record.epochs)
+    look = JobLook(state, Phase("RunEpoch"), record, epochs, len(epochs), None, True)
+    return JobNow(look, RunProgress.of_record(record))
+
+
+def running(n_epochs: int, **changed: Any) -> RunRecord:
+    return replace(run_record(40, n_epochs), status="RUNNING", ended_at=None, final=None, **changed)
+
+
+@pytest.fixture
+def board(monkeypatch: pytest.MonkeyPatch) -> Board:
+    # The times of functions are read in a thread of the event loop, of which there is none here.
+    monkeypatch.setattr("stepml.console.live.Place.follow", lambda *_: None)
+    return Board(Client(Connection(None, "http://127.0.0.1:9")))  # type: ignore[arg-type]
+
+
+def test_a_new_epoch_of_a_long_job_sends_little_and_no_news_send_nothing(board: Board) -> None:
+    before, after = running(400), running(401)
+    with drawn() as page:
+        view = JobView(board, Chosen("measured", epoch="", sort=""))
+        view.show(job_now(before))
+        page.sent()
+        view.show(job_now(before))
+        unchanged = page.sent()
+        view.show(job_now(after))
+        changed = page.sent()
+    assert unchanged <= 2  # the time so far
+    assert 0 < changed <= 150
+
+
+def test_a_job_that_has_not_begun_has_a_page(board: Board) -> None:
+    record = replace(running(1), attempts=[], spec=None, dataset=None)
+    with drawn() as page:
+        JobView(board, Chosen("measured", epoch="", sort="")).show(job_now(record))
+        said = page.texts("p")
+    assert said.count("No epoch has ended yet.") == 2
+
+
+def test_the_failed_epoch_is_one_click_away() -> None:
+    record = run_record(3, 4)
+    with drawn() as page:
+        FailedAttempts("measured").show(record)
+        failed = record.failed_attempts[0]
+        link = page.find("a", str(failed.epoch))
+    assert link.props["href"] == f"/jobs/measured/epochs/{failed.epoch}?attempt={failed.number}"
+
+
+def test_why_an_attempt_failed_is_text_and_not_too_long() -> None:
+    with drawn() as page:
+        FailedAttempts("measured").show(run_record(3, 4, text=f"{HOSTILE} {'x' * 10**6}"))
+        texts = page.texts("span")
+    assert any("<script>" in text for text in texts)
+    assert max(map(len, texts)) < 400
+
+
+def test_attempts_are_sorted_by_any_figure() -> None:
+    record = run_record(3, 6)
+    with drawn() as page:
+        table = EpochsTable("measured", "-loss", lambda _: None)
+        table.show(record.attempts)
+        rows = [tag.text for tag in page.tags if tag.tag == "a"]
+    by_loss = sorted(record.epochs, key=lambda each: -each.loss)
+    assert rows[: len(by_loss)] == [str(each.epoch) for each in by_loss]
+
+
+def test_a_timeline_marks_stragglers_and_changes_in_its_place() -> None:
+    _, first, second, _ = run_record(4, 4).epochs  # the first one has cold starts
+    with drawn() as page:
+        timeline = Timeline("measured")
+        timeline.show(first, first.functions)
+        notes = [text for text in page.texts("td") if "straggler" in text]
+        bars = {tag.id for tag in page.tags if tag.tag == "i"}
+        timeline.show(second, second.functions)
+        after = {tag.id for tag in page.tags if tag.tag == "i"}
+        page.sent()
+        timeline.show(second, second.functions)
+        unchanged = page.sent()
+    assert len(notes) == len(first.stragglers)
+    assert bars == after
+    assert unchanged == 0
+
+
+def test_a_bar_is_read_as_its_numbers() -> None:
+    report = run_record(4, 1).epochs[0]
+    with drawn() as page:
+        Timeline("measured").show(report, report.functions)
+        said = [str(tag.props.get("aria-label")) for tag in page.tags if tag.props.get("role")]
+    assert any("compute 0.4 s" in text and "cold start 0.25 s" in text for text in said)
+
+
+@pytest.mark.parametrize(
+    ("given", "newest", "shown"), [(None, 7, 7), (3, 7, 3), (90, 7, 7), (None, 0, 0), (3, 0, 0)]
+)
+def test_the_timeline_is_of_the_chosen_epoch_or_the_newest(
+    given: int | None, newest: int, shown: int
+) -> None:
+    with drawn():
+        chooser = EpochChooser(given, lambda _: None)
+        chooser.show(newest)
+    assert chooser.epoch == shown
+
+
+def test_what_is_chosen_is_in_the_address() -> None:
+    chosen = Chosen("a", epoch="", sort="-loss")
+    assert chosen.address(epoch=3) == "/jobs/a?epoch=3&sort=-loss"
+    assert chosen.address(sort=None) == "/jobs/a"
