@@ -6,15 +6,18 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
+from stepml.job import keys
 from stepml.local.ports import port_of, reserve_port
+from tests.faults.placements import Point
 from tests.faults.stack import FaultyStack, deploy_faulty
 from tests.support.browser import counted_requests
 from tests.support.console import (
@@ -27,6 +30,7 @@ from tests.support.console import (
     opened_tab,
     running_console,
 )
+from tests.functional.test_retry_cli import without
 from tests.support.local_stack import csv_rows
 from tests.support.running_aws import running_aws
 
@@ -80,6 +84,44 @@ def test_jobs_come_without_reloading(
     name = local_stack.run(job)["name"]
     row = tab.page.get_by_role("row", name=name)
     expect(row).to_contain_text("succeeded")
+    assert tab.is_the_same_page
+
+
+@pytest.fixture
+def name() -> str:
+    return f"console-{uuid.uuid4().hex[:8]}"
+
+
+def fill_in(page: Page, job: dict[str, Any], name: str) -> None:
+    """Write a job into the form for a new one."""
+    data = page.get_by_role("group", name="data", exact=True)
+    data.get_by_label("uri (required)").fill(job["data"]["uri"])
+    data.get_by_label("label", exact=True).fill(job["data"]["label"])
+    page.get_by_label("workers", exact=True).fill(str(job["workers"]))
+    for field in ("model", "algorithm"):
+        group = page.get_by_role("group", name=field, exact=True)
+        group.get_by_role("combobox", name="name").first.select_option(job[field]["name"])
+    page.get_by_label("max_epochs").fill("5")
+    page.get_by_label("run name").fill(name)
+
+
+def test_a_job_is_started_watched_retried_and_compared(
+    tab: Tab, local_stack: FaultyStack, job: dict[str, Any], name: str
+) -> None:
+    page = tab.page
+    with local_stack.holding(name, Point("executor", 3, 0)) as hold:
+        tab.open("/new")
+        fill_in(page, job, name)
+        page.get_by_role("button", name="Start", exact=True).click()
+        expect(page.get_by_role("heading", level=1)).to_have_text(name)
+        tab.mark()
+        epochs = page.get_by_role("region", name="Attempts at epochs").get_by_role("row")
+        expect(epochs.filter(has_text="succeeded")).to_have_count(2)
+        hold.reached()
+        with without(local_stack, keys.training_plan(name)):
+            hold.release()
+            failed = page.get_by_role("link", name="Open epoch 3, which failed")
+            expect(failed).to_be_visible()
     assert tab.is_the_same_page
 
 

@@ -182,4 +182,4 @@ def opened_tab(
         yield tab
     finally:
         context.close()
-    assert tab.complaints == []
+    assert not tab.complaints, tab.complaints

@@ -25,7 +25,7 @@ class FailureBox:
                 self._error = Tag("strong")
                 self._message = Tag("span", classes="long")
             self._place = Tag("p", classes="soft")
-            self._log = Tag("p", classes="small")
+            self._log = Tag("p", classes="small long")
             with Tag("p"):
                 self._link = Tag("a")
         self._box.set_visibility(False)
