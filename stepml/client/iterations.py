@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from stepml.client.histories import Seen
 from stepml.client.tabular import Row, Tabular
-from stepml.records.failures import Failure, first_failure
+from stepml.records.failures import Failure
 from stepml.records.json_answers import json_object
-from stepml.records.visits import Attempt, Visit, VisitStatus
+from stepml.records.visits import UNITS, Attempt, Visit, VisitStatus
 
 if TYPE_CHECKING:
     from stepml.reports.tables import Table
 
-UNITS = ("rank", "range", "chunk", "slice")  # of the Maps' items, as the states' inputs name them
 IterationStatus = VisitStatus | Literal["WAITING"]
 
 
@@ -56,7 +55,7 @@ class IterationRun:
     @property
     def failure(self) -> Failure | None:
         """Its last error, in its own words: the final one, or one that is being retried."""
-        return failure_of(self.visits[-1]) if self.visits else None
+        return self.visits[-1].failure if self.visits else None
 
     @property
     def name(self) -> str:
@@ -99,16 +98,6 @@ class Visits(Tabular[Visit]):
         from stepml.reports.visit_table import visit_table
 
         return visit_table(self.rows())
-
-
-def failure_of(visit: Visit) -> Failure | None:
-    """Return the error of a visit in its own words: the final one, or one that is being retried."""
-    if visit.status == "SUCCEEDED":
-        return None
-    if visit.error is not None:
-        return first_failure(visit.status, visit.error, visit.cause)
-    last = next((each for each in reversed(visit.attempts) if each.error is not None), None)
-    return None if last is None else first_failure(last.status, last.error, last.cause)
 
 
 def iterations_of(seen: Seen, visit: Visit) -> tuple[IterationRun, ...]:
@@ -156,7 +145,7 @@ def _status(visit: Visit, inside: Sequence[Visit] | None) -> IterationStatus:
 
 
 def _visit_row(visit: Visit) -> Row:
-    failure = failure_of(visit)
+    failure = visit.failure
     return {
         "state": visit.state,
         "kind": visit.kind,

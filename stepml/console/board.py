@@ -28,6 +28,7 @@ class Board:
         self.client = client
         self.worded = worded
         self._feeds: dict[Hashable, Feed[Any]] = {}
+        self._shared: dict[Hashable, Any] = {}
 
     @property
     def backend(self) -> Feed[Backend]:
@@ -56,6 +57,14 @@ class Board:
             self._drop_idle()
             found = Feed(read, pause_s, self.worded)
         self._feeds[key] = found  # the newest last
+        return found
+
+    def shared(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return the object with this key, which several feeds read from; ``make`` makes it."""
+        found: T = self._shared.pop(key, None) or make()
+        self._shared[key] = found  # the newest last
+        for old in list(self._shared)[:-MOST_IDLE]:
+            del self._shared[old]
         return found
 
     def refresh(self, key: Hashable) -> None:

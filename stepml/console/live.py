@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 from nicegui import ui
@@ -10,6 +10,7 @@ from nicegui import ui
 from stepml.console.defects import defect
 from stepml.console.feeds import Feed, Reading
 from stepml.console.widgets.notices import Notice
+from stepml.console.widgets.tags import Tag
 
 T = TypeVar("T")
 
@@ -28,15 +29,16 @@ class Place(Generic[T]):
         self._notice = Notice()
         self._body = ui.element("div")
         self._leave: Callable[[], None] = lambda: None
-        self._body.client.on_delete(self._end)
+        self._body.client.on_delete(self.end)
 
     def follow(self, feed: Feed[T], what: str) -> None:
         """Show this fact from now on, instead of the one before."""
-        self._end()
+        self.end()
         self._notice.loading(what)
         self._leave = feed.follow(self._hear)
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Follow the fact no longer."""
         self._leave()
 
     def _hear(self, reading: Reading[T]) -> None:
@@ -67,6 +69,59 @@ def live(feed: Feed[T], what: str, show: Callable[[T], object]) -> None:
         the first call, and changes them later, so that neither focus nor place is lost.
     """
     Place(show).follow(feed, what)
+
+
+class Follower(Generic[T]):
+    """A place that shows one fact after another, each in elements of its own.
+
+    Parameters
+    ----------
+    what : str
+        The fact for a person: ``the log``.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._box = Tag("div")
+        self._key: Hashable = None
+        self._place: Place[T] | None = None
+
+    def follow(
+        self,
+        key: Hashable,
+        feed: Callable[[], Feed[T]],
+        make: Callable[[], Callable[[T], object]],
+    ) -> None:
+        """Show the fact with this key, if another one or none is shown.
+
+        ``make`` makes its elements, and returns the function that shows a value in them.
+        """
+        if key == self._key:
+            return
+        self.leave()
+        self._key = key
+        with self._box:
+            self._place = Place(_made_late(make))
+            self._place.follow(feed(), self._what)
+
+    def leave(self) -> None:
+        """Show nothing."""
+        if self._place is not None:
+            self._place.end()
+            self._box.clear()
+        self._key = self._place = None
+
+
+def _made_late(make: Callable[[], Callable[[T], object]]) -> Callable[[T], object]:
+    """Return a function that shows values in elements that are made for the first of them."""
+    made: list[Callable[[T], object]] = []
+
+    def show(value: T) -> None:
+        if not made:
+            made.append(make())
+        made[0](value)
+
+    return show
 
 
 def _without_answer(reading: Reading[T]) -> str:

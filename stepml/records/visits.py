@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from stepml.records.failures import Failure, first_failure
+from stepml.records.json_answers import json_object
+
+UNITS = ("rank", "range", "chunk", "slice")  # of the Maps' items, as the states' inputs name them
 VisitStatus = Literal["RUNNING", "SUCCEEDED", "FAILED", "CAUGHT", "TIMED_OUT", "ABORTED"]
 
 
@@ -29,6 +33,11 @@ class Attempt:
     def seconds(self) -> float | None:
         """Its duration; None while it goes on."""
         return _seconds(self.started_at, self.ended_at)
+
+    @property
+    def failure(self) -> Failure | None:
+        """Its error in its own words, or None."""
+        return None if self.error is None else first_failure(self.status, self.error, self.cause)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +80,22 @@ class Visit:
     def seconds(self) -> float | None:
         """Its duration; None while it goes on."""
         return _seconds(self.entered_at, self.left_at)
+
+    @property
+    def failure(self) -> Failure | None:
+        """Its error in its own words: the final one, or one that is being retried."""
+        if self.status == "SUCCEEDED":
+            return None
+        if self.error is not None:
+            return first_failure(self.status, self.error, self.cause)
+        return next((each.failure for each in reversed(self.attempts) if each.failure), None)
+
+    @property
+    def work(self) -> str:
+        """The rank, range, chunk, slice or epoch that its input names: ``rank 3``; or ""."""
+        task = json_object(self.input)
+        unit = next((each for each in (*UNITS, "epoch") if isinstance(task.get(each), int)), None)
+        return "" if unit is None else f"{unit} {task[unit]}"
 
 
 def _seconds(begin: datetime, end: datetime | None) -> float | None:

@@ -15,16 +15,19 @@ from stepml.console.live import Place, live
 from stepml.console.widgets.epochs_table import EpochsTable, FailedAttempts
 from stepml.console.widgets.job_actions import JobActions
 from stepml.console.widgets.job_costs import JobCosts
+from stepml.console.widgets.job_graph import JobGraph
 from stepml.console.widgets.job_head import JobHead
 from stepml.console.widgets.job_learning import JobLearning
 from stepml.console.widgets.job_settings import JobSettings
 from stepml.console.widgets.tags import Tag, link, replace_address
 from stepml.console.widgets.timeline import EpochChooser, EpochTimes, Timeline
+from stepml.console.widgets.trail import Choice
 from stepml.job.parts import FunctionTimes
 from stepml.job.reports import EpochReport
 
 Show = Callable[[JobNow], object]
 PARTS = {  # of the page, each with its address in it
+    "states": "States",
     "learning": "Learning",
     "time": "Time of the ranks",
     "epochs": "Epochs",
@@ -56,8 +59,17 @@ def register(board: Board) -> None:
     """Serve the view."""
 
     @ui.page(JOB)
-    def view(name: str, epoch: str = "", sort: str = "") -> None:
-        chosen = Chosen(name, epoch=epoch, sort=sort)
+    def view(
+        name: str,
+        epoch: str = "",
+        sort: str = "",
+        state: str = "",
+        visit: str = "",
+        call: str = "",
+        execution: str = "",
+    ) -> None:
+        of_graph = {"state": state, "visit": visit, "call": call, "execution": execution}
+        chosen = Chosen(name, epoch=epoch, sort=sort, **of_graph)
         with frame(board, name, JOBS):
             live(job_feed(board, name), f"the job {name}", JobView(board, chosen).show)
 
@@ -93,6 +105,8 @@ class JobView:
         actions = JobActions(self._board, now.name)
         _contents()
         failed = FailedAttempts(now.name)
+        _heading("states")
+        graph = self._graph(now)
         _heading("learning")
         learning = JobLearning(now.name)
         _heading("time")
@@ -108,6 +122,7 @@ class JobView:
         settings = JobSettings(now.arn)
         return [head.show, actions.show], [
             lambda now: failed.show(now.record),
+            lambda now: graph.show(now.record.attempts),
             lambda now: learning.show(now.record),
             lambda now: times.show(now.record.epochs),
             timeline.show,
@@ -115,6 +130,18 @@ class JobView:
             lambda now: costs.show(now.record),
             lambda now: settings.show(now.record),
         ]
+
+    def _graph(self, now: JobNow) -> JobGraph:
+        chosen = self._chosen
+        asked = {name: chosen[name] for name in Choice().settings}
+        return JobGraph(
+            self._board,
+            now.name,
+            now.arn,
+            lambda choice: chosen.address(**choice.settings),
+            Choice.parsed(**asked),
+            lambda choice: chosen.choose(**choice.settings),
+        )
 
 
 def _contents() -> None:

@@ -86,7 +86,7 @@ class Graph:
                 self._graph(drawn, svg.id)
         return svg.style(f"width: {width:.0f}px; max-width: 100%")
 
-    def _graph(self, drawn: Drawing, svg: int) -> None:
+    def _graph(self, drawn: Drawing, svg: int, *, is_inside: bool = False) -> None:
         for line in drawn.lines:
             _line(line, svg)
         for box in drawn.boxes:
@@ -94,17 +94,17 @@ class Graph:
                 if box.state.kind in CIRCLES:
                     _circle(box)
                 else:
-                    self._state(box, svg)
+                    self._state(box, svg, is_inside)
         for line in drawn.lines:
             if line.transition.label:
                 _text(line.transition.label, line.label_at, "label")
 
-    def _state(self, box: Box, svg: int) -> None:
+    def _state(self, box: Box, svg: int, is_inside: bool) -> None:
         node = self._nodes[box.state.name] = _Node(box, self._address_of, self._on_choose)
         if box.inner:
             with Tag("g", transform=f"translate({box.inner_x:.1f} {HEADER:.0f})"):
-                self._graph(box.inner, svg)
-        node.add_sign()
+                self._graph(box.inner, svg, is_inside=True)
+        node.add_signs(is_inside=is_inside)
 
 
 class _Node:
@@ -126,8 +126,9 @@ class _Node:
             _text(self._name, box.name_at, "name")
             self._count = _text("", (box.width / 2, box.height - 7), "count") if box.inner else None
 
-    def add_sign(self) -> None:
-        self._times = _text("", (2, -4), "times", "start")
+    def add_signs(self, *, is_inside: bool) -> None:
+        """Add the signs, above all; a Map says how often the states inside were visited."""
+        self._times = None if is_inside else _text("", (2, -4), "times", "start")
         self._sign = Sign("NOT_ENTERED", self._box.width, 0)
 
     def show(self, mark: Mark, is_chosen: bool) -> None:
@@ -139,7 +140,8 @@ class _Node:
             aria_label=f"{self._name}: {mark.words}", aria_current="true" if is_chosen else None
         )
         self._sign.show(mark.status)
-        self._times.say(f"× {mark.visits:,}" if mark.visits > 1 else "")
+        if self._times is not None:
+            self._times.say(f"× {mark.visits:,}" if mark.visits > 1 else "")
         if self._count is not None and (found := mark.iterations):
             self._count.say(f"{found.succeeded:,} of {found.total:,}")
 

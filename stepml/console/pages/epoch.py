@@ -1,0 +1,104 @@
+"""One epoch: the graph of its execution, its ranks, and the log of each of their calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from nicegui import ui
+
+from stepml.console.addresses import EPOCH, JOBS
+from stepml.console.board import Board
+from stepml.console.executions_board import AttemptNow, attempt_feed
+from stepml.console.frame import frame
+from stepml.console.jobs_board import JobNow, job_feed
+from stepml.console.live import Follower, live
+from stepml.console.widgets.attempt_view import AttemptView
+from stepml.console.widgets.epoch_head import EpochHead
+from stepml.console.widgets.notices import Notice
+from stepml.console.widgets.trail import Choice
+from stepml.records.execution import EpochAttempt
+from stepml.reports.run_record import RunRecord
+
+
+def register(board: Board) -> None:
+    """Serve the view."""
+
+    @ui.page(EPOCH)
+    def view(
+        name: str,
+        epoch: int,
+        attempt: str = "",
+        state: str = "",
+        visit: str = "",
+        call: str = "",
+        execution: str = "",
+        sort: str = "",
+    ) -> None:
+        number = int(attempt) if attempt.isdecimal() else None
+        asked = Asked(number, Choice.parsed(state, visit, call, execution), sort)
+        with frame(board, f"Epoch {epoch} of {name}", JOBS):
+            shown = _View(board, name, epoch, asked)
+            live(job_feed(board, name), f"the job {name}", shown.show)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The settings of the page's address."""
+
+    attempt: int | None
+    choice: Choice
+    sorted_by: str
+
+
+class _View:
+    """The page; it follows the job, and the attempt that it shows."""
+
+    def __init__(self, board: Board, name: str, epoch: int, asked: Asked) -> None:
+        self._board, self._job, self._epoch, self._asked = board, name, epoch, asked
+        self._attempt: EpochAttempt | None = None
+        self._missing = Notice()
+        self._head = EpochHead(name, epoch)
+        self._follower: Follower[AttemptNow] = Follower("the epoch's execution")
+
+    def show(self, now: JobNow) -> None:
+        attempts = [each for each in now.record.attempts if each.epoch == self._epoch]
+        found = [each for each in attempts if self._asked.attempt in (None, each.number)]
+        if not found:
+            self._head.hide()
+            self._missing.empty(_missing(now.record, self._epoch, self._asked.attempt))
+            return
+        self._missing.clear()
+        self._show(now.record, found[-1], attempts)
+
+    def _show(
+        self, record: RunRecord, attempt: EpochAttempt, attempts: Sequence[EpochAttempt]
+    ) -> None:
+        self._head.show(record, attempt, attempts)
+        if self._attempt is not None and self._attempt.execution != attempt.execution:
+            self._asked = Asked(None, Choice(), "")  # of the attempt before
+        self._attempt = attempt
+        feed = partial(attempt_feed, self._board, self._job, attempt)
+        make = partial(self._made, attempt)
+        self._follower.follow(attempt.execution.arn, feed, make)
+
+    def _made(self, attempt: EpochAttempt) -> Callable[[AttemptNow], object]:
+        asked = self._asked
+        view = AttemptView(
+            self._board,
+            self._job,
+            attempt,
+            is_asked_for=asked.attempt is not None,
+            choice=asked.choice,
+            sorted_by=asked.sorted_by,
+        )
+        return view.show
+
+
+def _missing(record: RunRecord, epoch: int, number: int | None) -> str:
+    known = {each.epoch for each in record.attempts}
+    if epoch in known:
+        return f"Epoch {epoch} has no attempt {number}."
+    last = f"The last one so far is epoch {max(known)}." if known else "It has none so far."
+    return f"This job has no epoch {epoch}. {last}"

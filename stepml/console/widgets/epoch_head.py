@@ -1,0 +1,84 @@
+"""The head of an epoch's page: its attempts, what became of the shown one, and its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from stepml.console.addresses import epoch_address, job_address
+from stepml.console.widgets.facts import Tiles
+from stepml.console.widgets.failure_box import FailureBox
+from stepml.console.widgets.tags import Tag, link
+from stepml.records.execution import EpochAttempt
+from stepml.reports.attempt_head import attempt_tiles, attempt_words
+from stepml.reports.run_head import status_of
+from stepml.reports.run_record import RunRecord
+
+
+class EpochHead:
+    """The head.
+
+    Parameters
+    ----------
+    name : str
+        Of the job.
+    epoch : int
+    """
+
+    def __init__(self, name: str, epoch: int) -> None:
+        self._job, self._epoch = name, epoch
+        self._ways()
+        with Tag("div") as self._box:
+            with Tag("p", classes="job-status"):
+                self._status = Tag("span", role="status")
+            self._attempts = _Attempts(name, epoch)
+            self._failure = FailureBox(name)
+            self._tiles = Tiles()
+
+    def hide(self) -> None:
+        """Show only the ways to the job and the other epochs."""
+        self._box.set_visibility(False)
+
+    def show(
+        self, record: RunRecord, attempt: EpochAttempt, attempts: Sequence[EpochAttempt]
+    ) -> None:
+        """Show an attempt; ``attempts`` are all at this epoch."""
+        self._box.set_visibility(True)
+        epochs = {each.epoch for each in record.attempts}
+        self._before.set_visibility(self._epoch - 1 in epochs)
+        self._after.set_visibility(self._epoch + 1 in epochs)
+        self._status.say(f"● {attempt_words(attempt, len(attempts))}")
+        self._status.classes(replace=f"status {attempt.status}")
+        self._attempts.show(attempts, attempt)
+        failure = attempt.failure
+        self._failure.show(replace(failure, epoch=None) if failure else None)
+        self._tiles.show(attempt_tiles(record, attempt))
+
+    def _ways(self) -> None:
+        name, epoch = self._job, self._epoch
+        with Tag("nav", classes="ways", aria_label="Job and epochs"):
+            link(f"Job {name}", job_address(name))
+            self._before = link(f"Epoch {epoch - 1}", epoch_address(name, epoch - 1), rel="prev")
+            self._after = link(f"Epoch {epoch + 1}", epoch_address(name, epoch + 1), rel="next")
+        self._before.set_visibility(False)
+        self._after.set_visibility(False)
+
+
+class _Attempts:
+    """Links to the attempts at the epoch, if there are several."""
+
+    def __init__(self, name: str, epoch: int) -> None:
+        self._job, self._epoch = name, epoch
+        self._nav = Tag("nav", classes="ways", aria_label="Attempts at the epoch")
+        self._links: list[Tag] = []
+
+    def show(self, attempts: Sequence[EpochAttempt], shown: EpochAttempt) -> None:
+        self._nav.set_visibility(len(attempts) > 1)
+        with self._nav:
+            self._links += [self._link(each) for each in attempts[len(self._links) :]]
+        for tag, each in zip(self._links, attempts, strict=False):
+            tag.say(f"Attempt {each.number}: {status_of(each.status)[0]}")
+            tag.put(aria_current="page" if each.number == shown.number else None)
+
+    def _link(self, attempt: EpochAttempt) -> Tag:
+        return link("", epoch_address(self._job, self._epoch, attempt=attempt.number))

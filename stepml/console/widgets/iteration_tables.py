@@ -1,0 +1,116 @@
+"""The iterations of an epoch's Maps: its ranks, and its ranges, chunks and slices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+
+from stepml.client.epoch_runs import MapRun
+from stepml.client.iterations import IterationRun
+from stepml.console.widgets.table import Cell, Column, Table
+from stepml.console.widgets.tags import Tag
+from stepml.console.widgets.trail import Choice, Trail
+from stepml.graphs.marks import iterations_in_words
+from stepml.graphs.visit_words import seconds_text
+from stepml.reports.figures import shortened
+
+MOST_OF_ERROR = 160  # characters
+FIRST = ("FAILED", "TIMED_OUT", "RUNNING", "ABORTED", "CAUGHT", "WAITING", "SUCCEEDED")
+
+
+class IterationTables:
+    """A table for each visit of a Map.
+
+    Parameters
+    ----------
+    trail : Trail
+    own : str
+        The name of the epoch's execution.
+    sorted_by : str
+        As of `Table`.
+    on_sort : callable
+        Called with the new ``sorted_by``.
+    """
+
+    def __init__(
+        self, trail: Trail, own: str, sorted_by: str, on_sort: Callable[[str], object]
+    ) -> None:
+        self._trail, self._own = trail, own
+        self._sorted_by, self._on_sort = sorted_by, on_sort
+        self._box = Tag("div")
+        self._tables: dict[Hashable, tuple[Tag, Table[IterationRun]]] = {}
+
+    def show(self, maps: Sequence[MapRun], choice: Choice) -> None:
+        """Show the iterations of these visits, and which of them is chosen."""
+        with self._box:
+            for each in maps:
+                self._show(each, choice)
+
+    def _show(self, found: MapRun, choice: Choice) -> None:
+        key = found.visit.first_event
+        if key not in self._tables:
+            self._tables[key] = Tag("h3"), self._table(found)
+        heading, table = self._tables[key]
+        numbers = found.visit.iterations
+        heading.say(
+            found.visit.state + (f": {iterations_in_words(numbers)}" if numbers is not None else "")
+        )
+        table.show(sorted(found.iterations, key=_urgency))
+        chosen = (each for each in found.iterations if self._is_chosen(each, choice))
+        table.mark(next(map(_key, chosen), None))
+
+    def _table(self, found: MapRun) -> Table[IterationRun]:
+        unit = next((each.unit for each in found.iterations), "iteration")
+        return Table(
+            self._columns(unit),
+            _key,
+            f"Iterations of {found.visit.state}",
+            self._sorted_by,
+            self._on_sort,
+            on_choose=lambda each: self._trail.choose(self._of(each)),
+        )
+
+    def _columns(self, unit: str) -> list[Column[IterationRun]]:
+        return [
+            Column(unit, unit.capitalize(), self._name, lambda each: each.item, True),
+            Column("status", "Status", lambda each: Cell.of_status(each.status), _urgency),
+            Column("calls", "Attempts", _calls, lambda each: len(each.attempts), True),
+            Column("seconds", "Seconds", _seconds, lambda each: each.seconds, True),
+            Column("error", "Error", _error),
+        ]
+
+    def _name(self, each: IterationRun) -> Cell:
+        address = self._trail.address(self._of(each)) if each.visits else None
+        return Cell(str(each.item), address)
+
+    def _of(self, each: IterationRun) -> Choice:
+        last = each.visits[-1] if each.visits else None
+        execution = each.execution.rpartition(":")[2]
+        return Choice(
+            last.state if last else each.map,
+            last.first_event if last else None,
+            execution="" if execution == self._own else execution,
+        )
+
+    def _is_chosen(self, each: IterationRun, choice: Choice) -> bool:
+        is_there = self._of(each).execution == choice.execution
+        return is_there and choice.visit in {visit.first_event for visit in each.visits}
+
+
+def _key(each: IterationRun) -> Hashable:
+    return each.execution, each.index
+
+
+def _urgency(each: IterationRun) -> int:
+    return FIRST.index(each.status)
+
+
+def _calls(each: IterationRun) -> Cell:
+    return Cell(str(len(each.attempts)))
+
+
+def _seconds(each: IterationRun) -> Cell:
+    return Cell(seconds_text(each.seconds))
+
+
+def _error(each: IterationRun) -> Cell:
+    return Cell("" if each.failure is None else shortened(str(each.failure), MOST_OF_ERROR))

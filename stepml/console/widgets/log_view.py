@@ -1,0 +1,90 @@
+"""The log lines of one invocation, the newest of them at first."""
+
+from __future__ import annotations
+
+from nicegui import ui
+
+from stepml.client.invocations import InvocationLog
+from stepml.client.log_lines import SEVERE, LogLine
+from stepml.console.widgets.notices import Notice
+from stepml.console.widgets.tags import Tag, button
+from stepml.reports.figures import count
+
+MOST = 100  # lines, until a person asks for more
+MOST_CHARACTERS = 2_000  # of a line; the download has all
+
+
+class LogView:
+    """The lines of a log, and where they lie."""
+
+    def __init__(self) -> None:
+        self._log = InvocationLog()
+        self._is_all = False
+        Tag("h4", "Log lines of the call")
+        self._notice = Notice()
+        with Tag("p", classes="text-rest") as self._rest:
+            self._how_many = Tag("span", classes="soft")
+            self._more = button("Show all lines", self._show_all)
+            button("Download", self._download, aria_label="Download the log lines")
+        label = "Log lines"
+        self._box = Tag("div", classes="log-lines", tabindex=0, role="region", aria_label=label)
+        self._lines: list[Tag] = []
+        self._where = Tag("p", classes="small long")
+
+    def show(self, log: InvocationLog) -> None:
+        """Show a log; of one that has grown, only the new lines are added."""
+        self._log = log
+        self._draw()
+        self._where.say(_where(log))
+
+    def _draw(self) -> None:
+        lines = list(self._log)
+        shown = lines if self._is_all else lines[-MOST:]
+        if lines:
+            self._notice.clear()
+        else:
+            self._notice.empty("This invocation has logged nothing so far.")
+        self._rest.set_visibility(bool(lines))
+        self._box.set_visibility(bool(lines))
+        self._more.set_visibility(len(shown) < len(lines))
+        self._how_many.say(_how_many(len(shown), len(lines), self._log.is_cut))
+        self._put(shown)
+
+    def _put(self, lines: list[LogLine]) -> None:
+        """Show these lines; elements stay in their places."""
+        for tag in self._lines[len(lines) :]:
+            tag.delete()
+        del self._lines[len(lines) :]
+        with self._box:
+            self._lines += [Tag("div") for _ in lines[len(self._lines) :]]
+        for tag, line in zip(self._lines, lines, strict=True):
+            tag.say(_cut(str(line)))
+            tag.classes(replace="bad" if line.level in SEVERE else "")
+
+    def _show_all(self) -> None:
+        self._is_all = True
+        self._draw()
+
+    def _download(self) -> None:
+        text = "".join(f"{line}\n" for line in self._log)
+        ui.download.content(text, f"{self._log.request_id or 'lines'}.log", "text/plain")
+
+
+def _how_many(shown: int, known: int, is_cut: bool) -> str:
+    if shown < known:
+        return f"The last {shown} of {count(known, 'line')}{' or more' if is_cut else ''}."
+    return f"The last {count(known, 'line')}." if is_cut else f"{count(known, 'line')}."
+
+
+def _cut(line: str) -> str:
+    if len(line) <= MOST_CHARACTERS:
+        return line
+    return f"{line[:MOST_CHARACTERS]} … ({len(line):,} characters)"
+
+
+def _where(log: InvocationLog) -> str:
+    parts = [
+        f"log stream {log.log_stream} of {log.log_group}" if log.log_stream else log.log_group,
+        f"request {log.request_id}" if log.request_id else "",
+    ]
+    return ", ".join(filter(None, parts))
