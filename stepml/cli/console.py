@@ -61,6 +61,7 @@ def console(
 ) -> None:
     """Show jobs, their epochs and their failures in a web browser, until Ctrl-C."""
     require_packages(PACKAGES, "the console", "console", ConsoleFailedError)
+    from stepml.console.access import Access
     from stepml.console.board import Board
     from stepml.console.server import serve
     from stepml.console.sockets import Place
@@ -71,12 +72,14 @@ def console(
     found = client.stack.name  # before anybody opens a page
     opens = not no_open and _has_browser(output)
 
-    def say(address: str) -> None:
-        output.json_line({"url": address, "pid": os.getpid(), "stack": found})
-        output.line(f"the console of {board.place}: {address}")
+    def say(access: Access) -> None:
+        output.json_line({"url": access.address, "pid": os.getpid(), "stack": found})
+        output.line(f"the console of {board.place}: {access.address}")
+        if (elsewhere := access.address_elsewhere) is not None:
+            output.line(f"for other machines: {elsewhere}")
         output.line("Ctrl-C ends it")
         if opens:  # some browsers let their caller wait
-            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+            threading.Thread(target=webbrowser.open, args=(access.address,), daemon=True).start()
 
     serve(board, Place(host, port), say)
 

@@ -18,6 +18,7 @@ from stepml.cli.errors import (
     local_aws_errors,
     require_linux,
 )
+from stepml.cli.local_console import require_console, start_console
 from stepml.cli.options import AsJson
 from stepml.cli.output import Output
 from stepml.job.installing import require_packages
@@ -86,6 +87,12 @@ def up(
             "of aws. Default: this machine's.",
         ),
     ] = None,
+    with_console: Annotated[
+        bool,
+        typer.Option(
+            "--console", help="Start the console as well, which ends with it; see `stepml console`."
+        ),
+    ] = False,
     foreground: Annotated[bool, typer.Option("--foreground", help="Run until Ctrl-C.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -94,6 +101,8 @@ def up(
     Run it again to deploy changes.
     """
     require_packages(PACKAGES, "the local AWS", "local", LocalAwsFailedError)
+    if with_console:
+        require_console()
     from stepml.local import daemon
 
     output = Output(as_json)
@@ -111,7 +120,11 @@ def up(
             output.complaint(f"what was there before is in {before.keep}: {_up_again(before)}")
         if foreground:
             afterwards.callback(daemon.down)
-        _show_status(status, output, _deployed(status, output, data_bucket))
+        outputs = _deployed(status, output, data_bucket)
+        if with_console:
+            with output.working("starting the console"):
+                start_console(foreground)
+        _show_status(status, output, outputs)
         while foreground and not ending.wait(LIVENESS_POLL_S, output):
             if not daemon.is_running():
                 raise LocalAwsFailedError(f"the local AWS has ended; see {status.log_path}")
@@ -227,6 +240,9 @@ def _deployed(status: LocalStatus, output: Output, data_bucket: str) -> Mapping[
 
 
 def _show_status(status: LocalStatus, output: Output, outputs: Mapping[str, str] | None) -> None:
+    from stepml.local import companion
+
+    console = companion.running()
     output.document(
         {
             "running": True,
@@ -240,6 +256,7 @@ def _show_status(status: LocalStatus, output: Output, outputs: Mapping[str, str]
             "keep": None
             if status.kept_in is None
             else {"directory": str(status.kept_in), "size_bytes": status.kept_bytes},
+            "console": None if console is None else {"url": console.url, "pid": console.pid},
             "environments": [
                 {"function": each.function, "pid": each.pid, "state": each.state}
                 for each in status.environments
@@ -260,6 +277,8 @@ def _show_status(status: LocalStatus, output: Output, outputs: Mapping[str, str]
         "functions at once": status.concurrency,
         "log": status.log_path,
     }
+    if console is not None:
+        described["console"] = console.url
     if status.kept_in is not None:
         described["kept in"] = f"{status.kept_in} ({status.kept_bytes / 1e6:.1f} MB)"
     if status.network is not None:

@@ -12,7 +12,7 @@ from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlsplit
 
 TOKEN_SETTING = "token"  # noqa: S105 — its name in addresses
-LOOPBACK_NAME = "localhost"
+LOOPBACK_NAME, LOOPBACK_ADDRESS = "localhost", "127.0.0.1"
 
 
 def is_loopback(host: str) -> bool:
@@ -63,8 +63,15 @@ class Access:
 
     @property
     def address(self) -> str:
-        """The address that a person opens first."""
-        host = "127.0.0.1" if _is_everywhere(self.host) else self.host
+        """The address that a person opens first, on this machine."""
+        return self._address_at(LOOPBACK_ADDRESS if _is_everywhere(self.host) else self.host)
+
+    @property
+    def address_elsewhere(self) -> str | None:
+        """The address for other machines, if it is another one."""
+        return self._address_at(socket.gethostname()) if _is_everywhere(self.host) else None
+
+    def _address_at(self, host: str) -> str:
         shown = f"[{host}]" if ":" in host else host
         token = f"?{TOKEN_SETTING}={self.token}" if self.token else ""
         return f"http://{shown}:{self.port}/{token}"

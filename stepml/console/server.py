@@ -68,7 +68,7 @@ def _serve_assets() -> None:
     )
 
 
-def serve(board: Board, place: Place, on_ready: Callable[[str], object]) -> None:
+def serve(board: Board, place: Place, on_ready: Callable[[Access], object]) -> None:
     """Serve the console until Ctrl-C or SIGTERM.
 
     Parameters
@@ -76,7 +76,7 @@ def serve(board: Board, place: Place, on_ready: Callable[[str], object]) -> None
     board : Board
     place : Place
     on_ready : callable
-        Called with the address to open, when the console answers there.
+        Called with what visitors need, when the console answers.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def serve(board: Board, place: Place, on_ready: Callable[[str], object]) -> None
             ws_per_message_deflate=False,
             timeout_graceful_shutdown=int(END_S),
         )
-        _Server(config, lambda: on_ready(access.address)).run([listener])
+        _Server(config, lambda: on_ready(access)).run([listener])
 
 
 class _Server(uvicorn.Server):

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+from stepml.local import companion
 from stepml.local.keeping.store import KeepError, require_usable
 from stepml.local.launching import Launch, launch, log_tail
 from stepml.local.locks import LockTimeoutError, exclusive
@@ -131,7 +132,7 @@ def up(
 
 
 def down(*, wait_s: float = STOP_WAIT_S) -> bool:
-    """End the local AWS and its function processes; return whether it was running.
+    """End the local AWS, its function processes and its console; return whether it was running.
 
     Everything that it has stored is lost, unless it has a directory for that. It is ended even if
     it does not answer.
@@ -142,6 +143,7 @@ def down(*, wait_s: float = STOP_WAIT_S) -> bool:
         It is still running after ``wait_s`` seconds.
     """
     with _alone():
+        companion.end()
         record = read_record()
         if record is None:
             return False

@@ -49,16 +49,27 @@ def reserve_again(before: int | None, first: int) -> socket.socket:
     which the system remembers for a minute, do not matter.
     """
     for _ in range(0 if before is None else round(RELEASE_S / POLL_S)):
-        reserved = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            reserved.bind((HOST, before))
-        except OSError:
-            reserved.close()
-            time.sleep(POLL_S)
-            continue
-        return reserved
+        if (reserved := _shared(before)) is not None:
+            return reserved
+        time.sleep(POLL_S)
     return reserve_port(first)
+
+
+def reserve_usual(port: int) -> socket.socket:
+    """Return a socket that reserves ``port``, or if another server listens there, a later one."""
+    return _shared(port) or reserve_port(port)
+
+
+def _shared(port: int | None) -> socket.socket | None:
+    """Return a socket at a port on which nobody listens, whatever connections it had."""
+    reserved = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        reserved.bind((HOST, port))
+    except OSError:
+        reserved.close()
+        return None
+    return reserved
 
 
 def read_ports(directory: Path | None) -> dict[str, int]:

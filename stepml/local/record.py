@@ -7,17 +7,15 @@ import json
 import os
 import shlex
 import signal
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from stepml.local.processes import HAS_PROC, arguments, exists, has_ended
 from stepml.os_errors import located
 from stepml.state_directory import RECORD, state_directory
 
-POLL_S = 0.02
 SETTINGS = "local_settings.json"
 SERVER_MODULE = "stepml.local"
-HAS_PROC = Path("/proc/self/cmdline").exists()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +35,11 @@ class ServerRecord:
 
         On systems without /proc, the id is trusted.
         """
-        return _exists(self.pid) and (self.is_confirmed() or not HAS_PROC)
+        return exists(self.pid) and (self.is_confirmed() or not HAS_PROC)
 
     def is_confirmed(self) -> bool:
         """Return whether the process has the command line of the server."""
-        return {SERVER_MODULE, self.id} <= set(_arguments(self.pid))
+        return {SERVER_MODULE, self.id} <= set(arguments(self.pid))
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the process, unless it has ended."""
@@ -51,12 +49,7 @@ class ServerRecord:
 
     def has_ended(self, wait_s: float) -> bool:
         """Return whether the process ends within ``wait_s``."""
-        deadline = time.monotonic() + wait_s
-        while _exists(self.pid):  # not is_alive: an ending process has no command line
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(POLL_S)
-        return True
+        return has_ended(self.pid, wait_s)  # not is_alive: an ending one has no command line
 
 
 def read_record() -> ServerRecord | None:
@@ -109,33 +102,3 @@ def _settings_path() -> Path:
 
 def _path() -> Path:
     return state_directory() / RECORD
-
-
-def _exists(pid: int) -> bool:
-    # A child of this process remains a zombie until it is waited for.
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, PermissionError):  # no process, or another user's
-        return False
-    return not _is_zombie(pid)
-
-
-def _is_zombie(pid: int) -> bool:
-    """Return whether a process has ended and its parent has not waited for it."""
-    process = Path(f"/proc/{pid}")
-    try:
-        state = process.joinpath("stat").read_text().rpartition(")")[2].split()[0]
-        # The first thread may have ended while others still hold the port.
-        return state in "ZX" and len(list(process.joinpath("task").iterdir())) == 1
-    except OSError:
-        return HAS_PROC  # with /proc: it has just ended
-
-
-def _arguments(pid: int) -> list[str]:
-    """Return the command line of a process; empty if it is a zombie or does not exist."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
-    except OSError:
-        return []
