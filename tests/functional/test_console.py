@@ -30,8 +30,7 @@ from tests.support.console import (
     opened_tab,
     running_console,
 )
-from tests.functional.test_retry_cli import without
-from tests.support.local_stack import csv_rows
+from tests.support.local_stack import csv_rows, without
 from tests.support.running_aws import running_aws
 
 whole = pytest.mark.skipif("STEPML_WHOLE_CONSOLE" not in os.environ, reason="make console runs it")

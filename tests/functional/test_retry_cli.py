@@ -20,7 +20,7 @@ from stepml.job import keys
 from tests.faults.placements import Point
 from tests.faults.stack import FaultyStack, Hold
 from tests.functional.test_cli import CommandLine, read_until
-from tests.support.local_stack import LocalStack, csv_rows
+from tests.support.local_stack import LocalStack, csv_rows, without
 from tests.support.plain_choices import plain_job
 from tests.support.running_aws import WAIT_S, eventually
 
@@ -147,17 +147,6 @@ def short_executions(stack: LocalStack, epochs: int) -> Iterator[None]:
         yield
     finally:
         functions.update_function_configuration(FunctionName=prepare, Environment=settings)
-
-
-@contextmanager
-def without(stack: LocalStack, key: str) -> Iterator[None]:
-    """Remove an object until the block ends."""
-    content = stack.read(key)
-    stack.aws.client("s3").delete_object(Bucket=stack.bucket, Key=key)
-    try:
-        yield
-    finally:
-        stack.upload(key, content)
 
 
 def fail(runs: Runs, name: str, after_epochs: int = 2) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,3 +76,14 @@ def csv_rows(
     lines = [",".join([*(f"{v:.3f}" for v in X[i]), str(y[i])]) for i in order]
     header = ",".join([f"x{i}" for i in range(n_features)] + ["label"])
     return "\n".join([header, *lines, ""]).encode()
+
+
+@contextmanager
+def without(stack: LocalStack, key: str) -> Iterator[None]:
+    """Remove an object until the block ends."""
+    content = stack.read(key)
+    stack.aws.client("s3").delete_object(Bucket=stack.bucket, Key=key)
+    try:
+        yield
+    finally:
+        stack.upload(key, content)
