@@ -21,20 +21,37 @@ FAILED = frozenset({"FAILED", "TIMED_OUT"})
 def head_cells(job: JobSummary) -> Sequence[str]:
     """Return the cells of `HEAD`."""
     dollars = "" if job.cost_usd is None else cost(job.cost_usd)
-    return job.name, job.status.lower(), _epochs(job), duration(job.seconds), dollars
+    return job.name, job.status.lower(), epochs_text(job), duration(job.seconds), dollars
 
 
 def fact_cells(job: JobSummary, metric: str) -> Sequence[str]:
     """Return the cells of `FACTS`, and the metric; with its name unless that is ``metric``."""
     settings = ("no valid job", "", "") if job.spec is None else _settings(job.spec)
-    name, value = _measured(job)
+    name, value = measured(job)
     return (*settings, value if name in ("", metric) else f"{name} {value}")
 
 
 def metric_name(jobs: Sequence[JobSummary]) -> str:
     """Return the metric of all jobs, or ``metric`` if they differ."""
-    names = {_measured(job)[0] for job in jobs if job.report is not None}
+    names = {measured(job)[0] for job in jobs if job.report is not None}
     return names.pop() if len(names) == 1 else "metric"
+
+
+def epochs_text(job: JobSummary) -> str:
+    """Return the number of finished epochs, of a running job also the most; perhaps empty."""
+    if job.report is None and job.status == SUCCEEDED:
+        return ""  # its results are deleted or unreadable
+    most = None if job.spec is None else job.spec.stop.max_epochs
+    is_running = job.status in RUNNING and most is not None
+    return f"{job.epochs}/{most}" if is_running else str(job.epochs)
+
+
+def measured(job: JobSummary) -> tuple[str, str]:
+    """Return the name and the value of the metric by which a job judges; empty before any."""
+    if job.report is None:
+        return "", "results missing" if job.status == SUCCEEDED else ""
+    name, value = main_metric(job.report)
+    return (name, value) if name else ("loss", shown(job.report.loss, 4))
 
 
 def job_row(job: JobSummary) -> dict[str, Any]:
@@ -64,18 +81,3 @@ def job_row(job: JobSummary) -> dict[str, Any]:
 def _settings(spec: JobSpec) -> tuple[str, ...]:
     algorithm = "" if spec.algorithm is None else tag(spec.algorithm)
     return tag(spec.model), algorithm, f"{spec.exchange.channel} × {spec.workers}"
-
-
-def _epochs(job: JobSummary) -> str:
-    if job.report is None and job.status == SUCCEEDED:
-        return ""  # its results are deleted or unreadable
-    most = None if job.spec is None else job.spec.stop.max_epochs
-    is_running = job.status in RUNNING and most is not None
-    return f"{job.epochs}/{most}" if is_running else str(job.epochs)
-
-
-def _measured(job: JobSummary) -> tuple[str, str]:
-    if job.report is None:
-        return "", "results missing" if job.status == SUCCEEDED else ""
-    name, value = main_metric(job.report)
-    return (name, value) if name else ("loss", shown(job.report.loss, 4))

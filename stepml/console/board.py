@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
 from stepml.client.client import Client
+from stepml.client.job_list import JobList
 from stepml.console.backends import Backend, look_at, pause_of
 from stepml.console.defects import Worded, defect
 from stepml.console.feeds import Feed
@@ -22,11 +23,17 @@ class Board:
     client : Client
     worded : callable
         Returns the error to show for one that reading raises.
+
+    Attributes
+    ----------
+    jobs : JobList
+        Which knows the jobs that have been listed.
     """
 
     def __init__(self, client: Client, worded: Worded = defect) -> None:
         self.client = client
         self.worded = worded
+        self.jobs = JobList(client)
         self._feeds: dict[Hashable, Feed[Any]] = {}
         self._shared: dict[Hashable, Any] = {}
 
@@ -68,9 +75,10 @@ class Board:
         return found
 
     def refresh(self, key: Hashable) -> None:
-        """Read a fact now if a page shows it."""
-        if (found := self._feeds.get(key)) is not None:
-            found.refresh()
+        """Read a fact now if a page shows it; of facts whose keys begin with ``key``, all."""
+        for known, feed in list(self._feeds.items()):
+            if known == key or (isinstance(known, tuple) and known[0] == key):
+                feed.refresh()
 
     def _drop_idle(self) -> None:
         idle = [key for key, feed in self._feeds.items() if not feed.is_followed]

@@ -1,20 +1,24 @@
-"""The facts of single jobs, which the pages of a job and of its epochs share."""
+"""The facts of jobs, which pages share: the list, and single jobs with their epochs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from stepml.client.client import Client
+from stepml.client.job_list import JobListing
 from stepml.client.job_watch import JobLook, JobWatch
 from stepml.client.run_progress import progress_of
 from stepml.console.board import Board
 from stepml.console.feeds import Feed
+from stepml.console.jobs_shown import Asked
 from stepml.job.parts import FunctionTimes
 from stepml.records.execution import SUCCEEDED
 from stepml.reports.run_progress import RunProgress
 from stepml.reports.run_record import RunRecord
 
 REDRIVE_S = 10.0  # between two looks at a job that has ended, but may be redriven
+SEARCH_S = 5.0  # between two searches among all jobs
+AT_ONCE_S = 0.05  # until the next part of a list that is not whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,22 @@ class JobNow:
     def name(self) -> str:
         """The job's id."""
         return self.record.job_id
+
+
+def jobs_feed(board: Board, asked: Asked | None = None) -> Feed[JobListing]:
+    """Return the feed of the newest jobs, or of those that are asked for."""
+    wanted = asked or Asked()
+
+    def pause_s(listing: JobListing) -> float:
+        if not listing.is_whole:
+            return AT_ONCE_S
+        return max(SEARCH_S, board.poll_s) if wanted.name else board.poll_s
+
+    return board.feed(
+        ("jobs", wanted),
+        lambda: board.jobs.look(wanted.limit, wanted.status, wanted.name),
+        pause_s,
+    )
 
 
 def job_feed(board: Board, name: str) -> Feed[JobNow]:

@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, TypeVar
 
-from stepml.console.widgets.tags import Tag, button, choose_in_place
+from stepml.console.widgets.cells import Cell, CheckCell, ShownCell
+from stepml.console.widgets.tags import Tag, button
+
+__all__ = ["Cell", "Column", "Selection", "Table"]
 
 R = TypeVar("R")
 PAGE_ROWS = 25
-Choose = Callable[[], object]
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """A cell: a text, perhaps a link, with classes of console.css."""
-
-    text: str
-    address: str | None = None
-    classes: str = ""
-
-    @classmethod
-    def of_status(cls, status: str) -> Self:
-        """Return the cell of a status, with its colour."""
-        return cls(status.lower().replace("_", " "), classes=f"status {status}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +41,29 @@ class Column(Generic[R]):
     is_number: bool = False
 
 
+class Selection:
+    """The rows that a person has ticked, by key, also those on other pages.
+
+    Parameters
+    ----------
+    chosen : collection of hashable
+        Those at first.
+    on_change : callable
+        Called without arguments when a person has ticked one, or no longer.
+    """
+
+    def __init__(self, chosen: Collection[Hashable], on_change: Callable[[], object]) -> None:
+        self.chosen: dict[Hashable, None] = dict.fromkeys(chosen)  # in the order of their choice
+        self._on_change = on_change
+
+    def tick(self, key: Hashable, is_ticked: bool) -> None:
+        """Add a row, or remove it."""
+        self.chosen.pop(key, None)
+        if is_ticked:
+            self.chosen[key] = None
+        self._on_change()
+
+
 class Table(Generic[R]):
     """A table of rows.
 
@@ -71,6 +82,12 @@ class Table(Generic[R]):
         The number of rows at a time.
     on_choose : callable, optional
         Called with a row instead of loading the view to which its link leads: see `choice_link`.
+    page : int
+        The page that is shown at first, from 1 on.
+    on_turn : callable, optional
+        Called with the number of the page to which a person has turned.
+    selection : Selection, optional
+        Each row has a box to tick.
     """
 
     def __init__(
@@ -82,12 +99,16 @@ class Table(Generic[R]):
         on_sort: Callable[[str], object] | None = None,
         page_rows: int = PAGE_ROWS,
         on_choose: Callable[[R], object] | None = None,
+        *,
+        page: int = 1,
+        on_turn: Callable[[int], object] | None = None,
+        selection: Selection | None = None,
     ) -> None:
         self._columns, self._key = columns, key
-        self._page_rows, self._page = page_rows, 0
+        self._page_rows, self.page, self._on_turn = page_rows, page, on_turn
         self.sorted_by, self._on_sort = sorted_by, on_sort
         self._rows: Sequence[R] = ()
-        self._on_choose = on_choose
+        self._on_choose, self._selection = on_choose, selection
         self._chosen: Hashable = None
         self._shown: dict[Hashable, _Row] = {}
         with (
@@ -96,6 +117,9 @@ class Table(Generic[R]):
         ):
             Tag("caption", caption, "unseen")
             with Tag("thead"), Tag("tr"):
+                if selection is not None:
+                    with Tag("th", scope="col"):
+                        Tag("span", "Chosen", "unseen")
                 self._heads = {column.key: self._head(column) for column in columns}
             self._body = Tag("tbody")
         with Tag("nav", classes="pager", aria_label=f"Pages of: {caption}") as self._pager:
@@ -105,15 +129,15 @@ class Table(Generic[R]):
 
     def show(self, rows: Sequence[R]) -> None:
         """Show these rows: those that were there stay, new ones come, others go."""
-        self._rows = self._in_order(rows)
+        self._rows = rows
         pages = max(1, -(-len(rows) // self._page_rows))
-        self._page = min(self._page, pages - 1)
-        begin = self._page * self._page_rows
-        self._draw(self._rows[begin : begin + self._page_rows])
+        page = min(max(self.page, 1), pages)
+        begin = (page - 1) * self._page_rows
+        self._draw(in_order(self._columns, self.sorted_by, rows)[begin : begin + self._page_rows])
         self._pager.set_visibility(pages > 1)
-        self._where.say(f"Page {self._page + 1} of {pages} ({len(rows):,} rows)")
-        self._back.put(disabled=self._page == 0)
-        self._on.put(disabled=self._page == pages - 1)
+        self._where.say(f"Page {page} of {pages} ({len(rows):,} rows)")
+        self._back.put(disabled=page == 1)
+        self._on.put(disabled=page == pages)
 
     def mark(self, key: Hashable) -> None:
         """Mark the row with this key as the chosen one; None: there is none."""
@@ -138,7 +162,7 @@ class Table(Generic[R]):
 
     def _new_row(self, key: Hashable, cells: Sequence[Cell]) -> _Row:
         choose = partial(self._choose, key) if self._on_choose else None
-        row = _Row(cells, [each.is_number for each in self._columns], choose)
+        row = _Row(key, cells, [each.is_number for each in self._columns], choose, self._selection)
         row.tag.put(aria_current="true" if key == self._chosen else None)
         return row
 
@@ -158,7 +182,8 @@ class Table(Generic[R]):
         return head
 
     def _sort(self, key: str) -> None:
-        self.sorted_by = f"-{key}" if self.sorted_by == key else key
+        """Sort by a column: the smallest first, then the largest, then as the rows were given."""
+        self.sorted_by = {key: f"-{key}", f"-{key}": ""}.get(self.sorted_by, key)
         for name, head in self._heads.items():
             head.put(aria_sort=self._direction(name))
         self.show(self._rows)
@@ -168,51 +193,42 @@ class Table(Generic[R]):
     def _direction(self, key: str) -> str | None:
         return {key: "ascending", f"-{key}": "descending"}.get(self.sorted_by)
 
-    def _in_order(self, rows: Sequence[R]) -> Sequence[R]:
-        name = self.sorted_by.removeprefix("-")
-        order = next((each.order for each in self._columns if each.key == name), None)
-        if order is None:
-            return rows
-        known = [row for row in rows if order(row) is not None]
-        known.sort(key=order, reverse=self.sorted_by.startswith("-"))
-        return known + [row for row in rows if order(row) is None]
-
     def _turn(self, by: int) -> None:
-        self._page += by
+        pages = -(-len(self._rows) // self._page_rows)
+        self.page = min(max(self.page, 1), pages) + by
         self.show(self._rows)
+        if self._on_turn is not None:
+            self._on_turn(self.page)
+
+
+def in_order(columns: Sequence[Column[R]], sorted_by: str, rows: Sequence[R]) -> Sequence[R]:
+    """Return rows as they are sorted; those without the value come last."""
+    name = sorted_by.removeprefix("-")
+    order = next((each.order for each in columns if each.key == name), None)
+    if order is None:
+        return rows
+    known = [row for row in rows if order(row) is not None]
+    known.sort(key=order, reverse=sorted_by.startswith("-"))
+    return known + [row for row in rows if order(row) is None]
 
 
 class _Row:
     def __init__(
-        self, cells: Sequence[Cell], numbers: Sequence[bool], on_choose: Choose | None
+        self,
+        key: Hashable,
+        cells: Sequence[Cell],
+        numbers: Sequence[bool],
+        on_choose: Callable[[], object] | None,
+        selection: Selection | None,
     ) -> None:
         with Tag("tr") as self.tag:
+            if selection is not None:
+                CheckCell(str(key), key in selection.chosen, partial(selection.tick, key))
             self._cells = [
-                _Shown(cell, is_number, on_choose)
+                ShownCell(cell, is_number, on_choose)
                 for cell, is_number in zip(cells, numbers, strict=True)
             ]
 
     def change(self, cells: Sequence[Cell]) -> None:
         for shown, cell in zip(self._cells, cells, strict=True):
             shown.change(cell)
-
-
-class _Shown:
-    """A cell of the page; its link stays, so that it keeps the focus."""
-
-    def __init__(self, cell: Cell, is_number: bool, on_choose: Choose | None) -> None:
-        self._cell = cell
-        with Tag("td", classes="number" if is_number else ""):
-            self._inner = Tag(
-                "a" if cell.address else "span", cell.text, cell.classes, href=cell.address
-            )
-            if cell.address and on_choose:
-                choose_in_place(self._inner, on_choose)
-
-    def change(self, cell: Cell) -> None:
-        if cell == self._cell:
-            return
-        self._cell = cell
-        self._inner.say(cell.text)
-        self._inner.classes(replace=cell.classes)
-        self._inner.put(href=cell.address)
