@@ -38,32 +38,47 @@ from stepml.records.failures import Failure
 from stepml.records.history import Phase
 
 if TYPE_CHECKING:
+    from stepml.client.epoch_runs import EpochRun, MapRun, SeenEpoch
+    from stepml.client.histories import History, Seen
+    from stepml.client.invocations import InvocationLog
+    from stepml.client.iterations import IterationRun, IterationRuns, Visits
+    from stepml.client.job_histories import JobHistories
     from stepml.client.job_list import JobList, JobListing
     from stepml.client.job_watch import JobLook, JobWatch
+    from stepml.records.visits import Attempt, Iterations, Visit
     from stepml.reports.compared_runs import ComparedRuns
     from stepml.reports.fragments import Page
 
 __all__ = [
     "DEFAULT_STACK",
     "AccessError",
+    "Attempt",
     "Callback",
     "Client",
     "ComparedRuns",
     "Connection",
     "EpochAttempt",
     "EpochFunction",
+    "EpochRun",
     "Epochs",
     "Execution",
     "ExecutionNotFoundError",
     "ExecutionState",
     "Failure",
+    "History",
     "InvalidArgumentError",
+    "InvocationLog",
+    "IterationRun",
+    "IterationRuns",
+    "Iterations",
+    "JobHistories",
     "JobList",
     "JobListing",
     "JobLook",
     "JobWatch",
     "LogLine",
     "LogLines",
+    "MapRun",
     "Page",
     "Parts",
     "Phase",
@@ -74,24 +89,41 @@ __all__ = [
     "RunFailedError",
     "RunNameTakenError",
     "Runs",
+    "Seen",
+    "SeenEpoch",
     "Snapshot",
     "Stack",
     "Stopped",
     "Tabular",
     "Upload",
     "UploadRefusedError",
+    "Visit",
+    "Visits",
     "connect",
     "watch",
 ]
 
 # Imported at their first use: few programs need them, and some need the library for templates.
 _LAZY = {
+    "Attempt": "stepml.records.visits",
     "ComparedRuns": "stepml.reports.compared_runs",
+    "EpochRun": "stepml.client.epoch_runs",
+    "History": "stepml.client.histories",
+    "InvocationLog": "stepml.client.invocations",
+    "IterationRun": "stepml.client.iterations",
+    "IterationRuns": "stepml.client.iterations",
+    "Iterations": "stepml.records.visits",
+    "JobHistories": "stepml.client.job_histories",
     "JobList": "stepml.client.job_list",
     "JobListing": "stepml.client.job_list",
     "JobLook": "stepml.client.job_watch",
     "JobWatch": "stepml.client.job_watch",
+    "MapRun": "stepml.client.epoch_runs",
     "Page": "stepml.reports.fragments",
+    "Seen": "stepml.client.histories",
+    "SeenEpoch": "stepml.client.epoch_runs",
+    "Visit": "stepml.records.visits",
+    "Visits": "stepml.client.iterations",
 }
 
 

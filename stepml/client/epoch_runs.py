@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stepml.client.histories import History, Seen
-from stepml.client.invocations import InvocationLog
+from stepml.client.invocations import InvocationLog, rank_losses
 from stepml.client.iterations import IterationRun, IterationRuns, Visits, iterations_of
 from stepml.records.errors import InvalidArgumentError
 from stepml.records.execution import EpochAttempt
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from stepml.client.run_facts import RunFacts
 
 GROUPS = "RunGroups"  # the Map whose iterations are executions with ranks of their own
+GROUPS_A_LOOK = 5  # of those that are known and still run
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,8 @@ class EpochRun:
         self.attempt = attempt
         self.n_attempts = n_attempts
         self.history = History(run.connection, attempt.execution.arn)
-        self._groups: dict[str, History] = {}  # by ARN
+        self._groups: dict[str, tuple[History, Seen]] = {}  # by ARN, the last read one last
+        self._looks = 0  # at running groups, which are left in this look
 
     def __repr__(self) -> str:
         number = f"attempt={self.attempt.number}"
@@ -84,10 +86,29 @@ class EpochRun:
         return IterationRuns([each for found in self.look().maps for each in found.iterations])
 
     def look(self) -> SeenEpoch:
-        """Return what the attempt has done so far; see `History.look` for errors."""
+        """Return what the attempt has done so far; see `History.look` for errors.
+
+        The ranks of many groups are read in turn: a look reads those of new groups, and of a few
+        that were read before and still run.
+        """
         seen = self.history.whole()
         maps = [each for each in seen.visits if each.kind == "Map"]
+        self._looks = GROUPS_A_LOOK
         return SeenEpoch(seen, tuple(MapRun(each, self._iterations(seen, each)) for each in maps))
+
+    def losses(self) -> dict[int, float]:
+        """Return the training loss of each rank, as its function has logged it.
+
+        Ranks that are called again after they have contributed log none.
+
+        Raises
+        ------
+        AccessError
+            CloudWatch Logs cannot be reached or refuses.
+        """
+        ranks = (each.attempts for each in self.iterations if each.unit == "rank")
+        calls = [attempts[-1] for attempts in ranks if attempts]
+        return rank_losses(self.run.connection, self.run.stack, calls)
 
     def logs(self, rank: int | IterationRun | Visit, attempt: int | None = None) -> InvocationLog:
         """Return the log lines of one invocation of this attempt, with Lambda's own about it.
@@ -129,15 +150,24 @@ class EpochRun:
             return iterations_of(seen, visit)
         groups = (each.attempts for each in seen.visits if each.map_event == visit.first_event)
         children = [found[-1].child for found in groups if found]
-        return tuple(
-            rank for arn in children if arn is not None for rank in self._ranks_of_group(arn)
-        )
+        known = {arn: self._group(arn) for arn in self._in_turn(children)}
+        return tuple(rank for arn in children if arn is not None for rank in known[arn])
 
-    def _ranks_of_group(self, arn: str) -> list[IterationRun]:
-        history = self._groups.setdefault(arn, History(self.run.connection, arn))
-        seen = history.settled()
+    def _in_turn(self, children: Sequence[str | None]) -> list[str]:
+        """Return the groups in the order in which they are read: the longest unread first."""
+        order = {arn: number for number, arn in enumerate(self._groups)}
+        return sorted((arn for arn in children if arn), key=lambda arn: order.get(arn, -1))
+
+    def _group(self, arn: str) -> tuple[IterationRun, ...]:
+        """Return the ranks of a group, read anew if it is its turn."""
+        history, seen = self._groups.get(arn, (History(self.run.connection, arn), None))
+        if seen is None or (not seen.ended and self._looks > 0):
+            self._looks -= seen is not None
+            self._groups.pop(arn, None)
+            seen = history.whole()
+        self._groups[arn] = history, seen
         maps = [each for each in seen.visits if each.kind == "Map"]
-        return [] if not maps else list(iterations_of(seen, maps[-1]))
+        return iterations_of(seen, maps[-1]) if maps else ()
 
 
 def chosen_attempt(found: Sequence[EpochAttempt], epoch: int, number: int | None) -> EpochAttempt:

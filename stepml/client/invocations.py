@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
-from stepml.client.connection import Connection, translated
+from stepml.client.connection import Connection
+from stepml.client.log_events import log_events, of_fields
 from stepml.client.log_lines import LogLine, LogLines
 from stepml.client.logs import MARGIN, parsed_line
 from stepml.client.stack import Stack
@@ -22,10 +21,11 @@ if TYPE_CHECKING:
     from mypy_boto3_logs.type_defs import FilteredLogEventTypeDef
 
 MOST_LINES = 1000  # of an invocation: the last ones
-MOST_PAGES = 20  # of a log stream, of up to 10,000 lines or 1 MB
+MOST_PAGES = 20  # of each search
 INIT = timedelta(seconds=10)  # the longest start of a sandbox, before the invocation
 SKEW = timedelta(seconds=1)  # between the clocks of Step Functions and of a function
 NAMED = ("job_id", "epoch", "rank", "range", "chunk", "slice")
+TRAINED = "rank trained"  # the message of an executor, with its loss
 _START = "START RequestId: "
 
 
@@ -73,6 +73,43 @@ def function_of(stack: Stack, called: str | None) -> str | None:
         return None
     name = called.partition(":function:")[2] or called
     return name.partition(":")[0].removeprefix(f"{stack.name}-")
+
+
+def rank_losses(connection: Connection, stack: Stack, ranks: Iterable[Attempt]) -> dict[int, float]:
+    """Return the training losses of ranks, as their functions have logged them.
+
+    Parameters
+    ----------
+    connection : Connection
+    stack : Stack
+    ranks : iterable of Attempt
+        The last call of each rank, at one epoch.
+
+    Raises
+    ------
+    AccessError
+        CloudWatch Logs cannot be reached or refuses.
+    """
+    found: dict[int, float] = {}
+    for function, calls in _by_function(stack, ranks).items():
+        task = {**_task(calls[0]), "message": TRAINED}
+        task.pop("rank", None)
+        begin = min(each.started_at for each in calls) - SKEW
+        end = max(each.ended_at or datetime.now(UTC) for each in calls) + MARGIN
+        group, requests = log_group(stack.name, function), {each.request_id for each in calls}
+        for event in log_events(connection, group, begin, end, pattern=of_fields(task)):
+            entry = json_object(event["message"])
+            if entry.get("request_id") in requests and "loss" in entry:
+                found[entry["rank"]] = entry["loss"]
+    return found
+
+
+def _by_function(stack: Stack, calls: Iterable[Attempt]) -> dict[str, list[Attempt]]:
+    found: dict[str, list[Attempt]] = {}
+    for each in calls:
+        if function := function_of(stack, each.function):
+            found.setdefault(function, []).append(each)
+    return found
 
 
 def invocation_log(
@@ -127,13 +164,26 @@ class _Reader:
         )
         if request_id is None:
             return self._shown(lines, None)
-        named = list(self._events(*self._period, filterPattern=f'"{request_id}"'))
+        named = list(self._events(*self._period, pattern=f'"{request_id}"'))
         if not named:
             return self._shown(lines, request_id)
         stream = named[0]["logStreamName"]
         begin, end = (_moment(named[each]) for each in (0, -1))
-        events = self._events(begin - INIT, end + SKEW, logStreamNames=[stream])
+        events = self._events(begin - INIT, end + SKEW, stream=stream)
         return self._shown(self._inside(events, request_id), request_id, stream)
+
+    def _events(
+        self, begin: datetime, end: datetime, *, pattern: str = "", stream: str = ""
+    ) -> Iterator[FilteredLogEventTypeDef]:
+        return log_events(
+            self.connection,
+            self.group,
+            begin,
+            end,
+            pattern=pattern,
+            stream=stream,
+            most_pages=MOST_PAGES,
+        )
 
     @property
     def _period(self) -> tuple[datetime, datetime]:
@@ -149,7 +199,7 @@ class _Reader:
         _, end = self._period
         return [
             self._line(event)
-            for event in self._events(begin, end, filterPattern=_pattern(task))
+            for event in self._events(begin, end, pattern=of_fields(task))
             if task.items() <= json_object(event["message"]).items()  # the local AWS gives all
         ]
 
@@ -191,22 +241,6 @@ class _Reader:
             is_cut=len(last) > self.most,
         )
 
-    def _events(
-        self, begin: datetime, end: datetime, **chosen: Any
-    ) -> Iterator[FilteredLogEventTypeDef]:
-        pages = self.connection.client("logs").get_paginator("filter_log_events")
-        with translated(self.connection.endpoint_url):
-            for page in islice(
-                pages.paginate(
-                    logGroupName=self.group,
-                    startTime=_milliseconds(begin),
-                    endTime=_milliseconds(end),
-                    **chosen,
-                ),
-                MOST_PAGES,
-            ):
-                yield from page["events"]
-
 
 def _task(attempt: Attempt) -> dict[str, str | int]:
     """Return the fields by which the lines of a function name its task."""
@@ -218,15 +252,5 @@ def _task(attempt: Attempt) -> dict[str, str | int]:
     )
 
 
-def _pattern(task: Mapping[str, str | int]) -> str:
-    # Job ids consist of letters, digits, - and _, so nothing needs escaping.
-    fields = (f"($.{name} = {json.dumps(value)})" for name, value in task.items())
-    return "{ " + " && ".join(fields) + " }"
-
-
 def _moment(event: FilteredLogEventTypeDef) -> datetime:
     return datetime.fromtimestamp(event["timestamp"] / 1000, UTC)
-
-
-def _milliseconds(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)

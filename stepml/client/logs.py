@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from stepml.client.arguments import integer
 from stepml.client.connection import Connection, translated
+from stepml.client.log_events import log_events, of_fields
 from stepml.client.log_lines import LogLine
 from stepml.client.stack import Stack
 from stepml.job.errors import InvalidJobError
@@ -85,21 +86,14 @@ def _lines(
 ) -> Iterator[LogLine]:
     job_id = job.execution.name
     end = end or datetime.now(begin.tzinfo) + MARGIN
-    pages = connection.client("logs").get_paginator("filter_log_events")
+    pattern = of_fields({"job_id": job_id} | ({} if rank is None else {"rank": rank}))
     for function, group in _groups(connection, stack).items():
-        with translated(connection.endpoint_url):
-            for page in pages.paginate(
-                logGroupName=group,
-                filterPattern=_pattern(job_id, rank),
-                startTime=_milliseconds(begin),
-                endTime=_milliseconds(end),
-            ):
-                for event in page["events"]:
-                    if json_object(event["message"]).get("job_id") != job_id:
-                        continue  # another job's, or a line of the platform or of a library
-                    line = parsed_line(event, function)
-                    if rank in (None, line.rank):
-                        yield line
+        for event in log_events(connection, group, begin, end, pattern=pattern):
+            if json_object(event["message"]).get("job_id") != job_id:
+                continue  # another job's, or a line of the platform or of a library
+            line = parsed_line(event, function)
+            if rank in (None, line.rank):
+                yield line
 
 
 def _groups(connection: Connection, stack: Stack) -> dict[str, str]:
@@ -114,13 +108,6 @@ def _groups(connection: Connection, stack: Stack) -> dict[str, str]:
         }
     groups = {function: log_group(stack.name, function) for function in function_names()}
     return {function: group for function, group in groups.items() if group in found}
-
-
-def _pattern(job_id: str, rank: int | None) -> str:
-    # Job ids consist of letters, digits, - and _, so nothing needs escaping. The local AWS ignores
-    # such patterns, so `_lines` filters again.
-    of_job = f'$.job_id = "{job_id}"'
-    return f"{{ {of_job} }}" if rank is None else f"{{ ({of_job}) && ($.rank = {rank}) }}"
 
 
 def parsed_line(event: FilteredLogEventTypeDef, function: str) -> LogLine:
@@ -144,7 +131,3 @@ def parsed_line(event: FilteredLogEventTypeDef, function: str) -> LogLine:
 
 def _integer(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _milliseconds(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)
