@@ -113,4 +113,5 @@ def _seconds(each: IterationRun) -> Cell:
 
 
 def _error(each: IterationRun) -> Cell:
-    return Cell("" if each.failure is None else shortened(str(each.failure), MOST_OF_ERROR))
+    text = "" if each.failure is None else shortened(str(each.failure), MOST_OF_ERROR)
+    return Cell(text, classes="long")

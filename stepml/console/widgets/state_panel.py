@@ -104,4 +104,5 @@ def _about(machine: Machine, choice: Choice, visits: Sequence[Visit]) -> str:
 
 def _error(visit: Visit) -> Cell:
     failure = visit.failure
-    return Cell("" if failure is None else shortened(str(failure), MOST_OF_ERROR))
+    text = "" if failure is None else shortened(str(failure), MOST_OF_ERROR)
+    return Cell(text, classes="long")

@@ -151,7 +151,7 @@ class _Calls:
             Column("status", "Status", lambda each: Cell.of_status(each.status)),
             Column("began", "Began", lambda each: Cell(clock(each.started_at))),
             Column("s", "Seconds", lambda each: Cell(seconds_text(each.seconds)), None, True),
-            Column("error", "Error", lambda each: Cell(_error(each))),
+            Column("error", "Error", lambda each: Cell(_error(each), classes="long")),
         ]
 
     def _call(self, attempt: Attempt) -> Cell:
