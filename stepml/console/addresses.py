@@ -47,6 +47,16 @@ def compare_address(names: Iterable[str], by: str | None = None) -> str:
     return f"{COMPARE}?{urlencode(pairs)}" if pairs else COMPARE
 
 
+def data_address(
+    folder: str | None = None, *, place: str | None = None, after: str | None = None
+) -> str:
+    """Return the address of a folder of the bucket, or of an object or data set at ``place``.
+
+    ``after`` gives a later page of the folder.
+    """
+    return DATA + _query({"folder": folder, "place": place, "after": after})
+
+
 def view_address(path: str, **settings: str | int | None) -> str:
     """Return the address of a view with settings such as a filter; None and "" are left out."""
     return path + _query(settings)

@@ -150,11 +150,12 @@ def _field(path: Path, schema: Schema, *, is_required: bool) -> Field:
     if any(each.get("type") == "boolean" for each in options):
         choices = (*choices, "true", "false")
     is_closed = all("enum" in each or each.get("type") == "boolean" for each in options)
-    about = schema.get("description", "")
+    default = _default(schema)
+    about = _without_null(schema.get("description", ""), default)
     limits = [describe(each) for each in options if any(name in each for name in _LIMITS)]
     if limits:
         about = " ".join(filter(None, [about, f"({' or '.join(limits)})"]))
-    return Field(path, about, _default(schema), choices, is_closed, is_required, options)
+    return Field(path, about, default, choices, is_closed, is_required, options)
 
 
 def _kinds(schema: Schema) -> Iterator[Schema]:
@@ -171,6 +172,12 @@ def _default(schema: Schema) -> str:
         means = _NULL.search(schema.get("description", ""))
         return means[1] if means else "none"
     return default if isinstance(default, str) else json.dumps(default)
+
+
+def _without_null(description: str, default: str) -> str:
+    """Return a description without the meaning of null, if the field shows it as its default."""
+    about, found, rest = description.rpartition("null: ")
+    return about.rstrip("; ") if found and rest == default else description
 
 
 def _grouped(path: Path, value: Any, document: Mapping[str, Any]) -> Any:

@@ -88,15 +88,15 @@ class NewJob:
                 self._fields = JobFields(Context(draft, self._put, self._suggestions()))
             with Tag("div", classes="beside"):
                 self._run_name = FieldView(NAME_FIELD, draft.name, self._rename)
-                self._text = TextView(
-                    "The same job as JSON", "JSON; YAML or TOML may be pasted", self._read
-                )
                 with Tag("div", classes="actions"):
                     self._start_button = Tag("button", "Start", "main", type="submit")
                     button("Check with data", self._check)
                 self._said = Tag("p", classes="notice", role="status")
                 self._said.set_visibility(False)
                 self._findings = FindingsView()
+                self._text = TextView(
+                    "The same job as JSON", "JSON; YAML or TOML may be pasted", self._read
+                )
         form.on("submit.prevent", self._start, [])
         self._show()
         form.client.on_delete(places_feed(board).follow(lambda reading: self._know(reading.value)))

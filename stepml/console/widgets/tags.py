@@ -98,3 +98,17 @@ def choose_in_place(link_tag: Tag, on_choose: Any) -> Tag:
 def replace_address(address: str) -> None:
     """Show the address of the present view in the browser, without loading it again."""
     ui.navigate.history.replace(address)
+
+
+# Browsers have a clipboard for pages of this machine, and for those with TLS.
+_COPY = """(event) => {
+  const pressed = event.currentTarget;
+  navigator.clipboard?.writeText(pressed.dataset.copy).then(() => emit());
+}"""
+
+
+def copy_button(label: str, text: str) -> Tag:
+    """Return a button that copies a text, and says so."""
+    made = Tag("button", label, type="button", data_copy=text)
+    made.on("click", lambda: made.say(f"{label}: done"), [], js_handler=_COPY)
+    return made
