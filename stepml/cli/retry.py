@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -23,9 +23,7 @@ from stepml.cli.run import Out, Strict, check_directory, follow_to_end
 from stepml.cli.trackers import MlflowUri, TensorBoardDirectory, TrackFile, trackers
 from stepml.job.names import DEFAULT_STACK
 from stepml.reports.events import started_event
-
-if TYPE_CHECKING:
-    from stepml.client import Retried
+from stepml.reports.retry_words import KEPT, already_ended, retried_lines
 
 
 def add_to(app: typer.Typer) -> None:
@@ -66,10 +64,10 @@ def stop(
         }
     )
     if not stopped.changed:
-        output.line(f"{run.name} has already ended: {state.status}; nothing was changed")
+        output.line(already_ended(run.name, state.status))
         return
     output.line(f"stopped {run.name}")
-    output.line("its functions end at their next batch or wait; finished epochs are kept")
+    output.line(KEPT)
     output.line(f"resume it: stepml retry {run.name}{target.flags}")
 
 
@@ -116,21 +114,3 @@ def retry(
         output.line(f"watch it with: stepml watch {now.name}{target.flags}")
         return
     follow_to_end(now, target, out, output, more, strict)
-
-
-def retried_lines(job: str, retried: Retried) -> list[str]:
-    """Return lines that say how the run named ``job`` was resumed."""
-    if retried.epoch is None:
-        return ["retried; all its epochs are finished, the model is written"]
-    if retried.how == "redriven":
-        note = "; finished epochs are not trained again" if retried.epoch > 1 else ""
-        return [f"retried from epoch {retried.epoch}{note}"]
-    if retried.how == "resumed":
-        before = f"the epochs before it are those of {job}"
-    else:
-        before = f"with the job of {job}"
-    return [
-        f"{retried.execution.name}: a new execution, from epoch {retried.epoch} on",
-        f"  {before}",
-        f"  why a new one: {retried.reason}",
-    ]

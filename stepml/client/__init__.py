@@ -14,7 +14,7 @@ from stepml.client.callbacks import Callback
 from stepml.client.client import Client
 from stepml.client.connection import Connection, connect
 from stepml.client.log_lines import LogLine, LogLines
-from stepml.client.retrying import Retried
+from stepml.client.retry_choices import RetryChoices
 from stepml.client.run import Run
 from stepml.client.run_facts import RunFacts
 from stepml.client.run_list import Runs
@@ -36,6 +36,7 @@ from stepml.records.errors import (
 from stepml.records.execution import EpochAttempt, Execution, ExecutionState
 from stepml.records.failures import Failure
 from stepml.records.history import Phase
+from stepml.records.retry_plan import Retried, RetryPlan, StopPlan
 
 if TYPE_CHECKING:
     from stepml.client.epoch_runs import EpochRun, MapRun, SeenEpoch
@@ -83,6 +84,8 @@ __all__ = [
     "Parts",
     "Phase",
     "Retried",
+    "RetryChoices",
+    "RetryPlan",
     "RetryRefusedError",
     "Run",
     "RunFacts",
@@ -93,6 +96,7 @@ __all__ = [
     "SeenEpoch",
     "Snapshot",
     "Stack",
+    "StopPlan",
     "Stopped",
     "Tabular",
     "Upload",

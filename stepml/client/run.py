@@ -16,13 +16,14 @@ from stepml.client.callbacks import Callback, Notifier, checked_callbacks
 from stepml.client.connection import Connection
 from stepml.client.live import shown_live, unseen
 from stepml.client.objects import ABSENT
-from stepml.client.retrying import Retried
+from stepml.client.retry_choices import RetryChoices, retry_choices
 from stepml.client.run_views import RunViews
 from stepml.client.stack import Stack, find_stack
 from stepml.client.stopping import Stopped
 from stepml.client.watching import Sleep, Snapshot, sleep_within, until_ended
 from stepml.records.errors import RunFailedError, ServiceRefusedError
 from stepml.records.execution import SUCCEEDED, Execution
+from stepml.records.retry_plan import Retried, RetryPlan, StopPlan
 
 if TYPE_CHECKING:
     from stepml.trained_model import TrainedModel
@@ -242,6 +243,27 @@ class Run(RunViews):
         """
         retried = retrying.retry(self.connection, self.stack, self.execution, epoch, name, sleep)
         return Run(self.connection, self.stack, retried.execution, retried, self.callbacks)
+
+    def retry_plan(self, epoch: int | None = None, name: str | None = None) -> RetryPlan:
+        """Return what `retry` with these arguments will do, without doing it.
+
+        Raises
+        ------
+        RetryRefusedError
+            It would be refused; the message is the same.
+        ExecutionNotFoundError
+            There is no such job.
+        """
+        return self.retry_choices.plan(epoch, name)
+
+    @property
+    def retry_choices(self) -> RetryChoices:
+        """The plans of all retries: `RetryChoices.plan` makes one without a request."""
+        return retry_choices(self.connection, self.stack, self.execution)
+
+    def stop_plan(self) -> StopPlan:
+        """Return what `stop` will do, without doing it."""
+        return stopping.stop_plan(self.connection, self.stack, self.state)
 
     def stop(self, cause: str = "by stepml.Run", sleep: Sleep = time.sleep) -> Stopped:
         """Stop the job: its executions at once, its functions at their next batch or wait.

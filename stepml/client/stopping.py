@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from stepml.client.connection import Connection, translated
+from stepml.client.epochs import finished_epochs
 from stepml.client.objects import find_object
 from stepml.client.stack import Stack
 from stepml.job import keys
@@ -17,6 +18,7 @@ from stepml.job.reports import Fence
 from stepml.records.documents import read_document
 from stepml.records.errors import AccessError, ReportUnreadableError, ServiceRefusedError
 from stepml.records.execution import Execution, ExecutionState
+from stepml.records.retry_plan import StopPlan
 
 ERROR = "StoppedByUser"
 # DescribeExecution may lag behind StopExecution.
@@ -58,6 +60,13 @@ def stop(
         raise
     state = _settled(describe, connection.poll_s, sleep)
     return Stopped(state, changed=not state.ended or state.status == "ABORTED")
+
+
+def stop_plan(connection: Connection, stack: Stack, state: ExecutionState) -> StopPlan:
+    """Return what a stop of a job in this state will do."""
+    name = state.execution.name
+    finished = finished_epochs(connection, stack, name)
+    return StopPlan(name, state.status, is_running=not state.ended, finished=finished)
 
 
 def raise_fence(connection: Connection, stack: Stack, job: Execution, until: datetime) -> None:

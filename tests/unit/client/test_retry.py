@@ -23,12 +23,13 @@ from stepml.client import (
 )
 from stepml.client.connection import connect
 from stepml.client.epochs import finished_epochs
-from stepml.client.retrying import next_name
+from stepml.client.retry_choices import next_name
 from stepml.client.stopping import raise_fence
 from stepml.job import keys
 from stepml.job.documents import decode, encode
 from stepml.job.names import check_job_id
 from stepml.job.reports import EndReport, Fence
+from stepml.reports.retry_words import retry_sentences, stop_sentences
 from tests.support.moto_stack import BUCKET, JOB, JOB_TEXT, MotoStack, epoch_report
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678_912, UTC)
@@ -486,3 +487,55 @@ def test_a_name_asks_for_a_new_execution(stack: MotoStack, name: str) -> None:
 
     assert states.redrives == 0
     assert how(retried).reason == "another name was requested"
+
+
+def test_a_plan_says_what_a_retry_will_do_and_does_nothing(stack: MotoStack, name: str) -> None:
+    """The same decision as that of the retry, in fields and in words."""
+    states = States()
+    stack.put_epochs(name, 2, ended=False)
+    run = run_of(stack, states, name)
+    choices = run.retry_choices
+
+    redriven, again = choices.plan(), choices.plan(epoch=2, name=f"{name}-b")
+
+    assert (redriven.how, redriven.name, redriven.epoch) == ("redriven", name, 3)
+    assert retry_sentences(redriven) == [
+        "Step Functions resumes the execution, under its name.",
+        "It trains from epoch 3 on; epochs 1 to 2 are not trained again.",
+    ]
+    assert (again.how, again.kept, again.again) == ("resumed", 1, 1)
+    assert retry_sentences(again) == [
+        f"A new execution starts: {name}-b.",
+        "Why a new one: an epoch was given.",
+        f"It trains from epoch 2 on; epoch 1 of {name} is not trained again.",
+        f"Epoch 2 is trained once more; {name} keeps its own results.",
+    ]
+    assert (states.redrives, states.started, choices.most) == (0, [], 3)
+
+
+def test_a_plan_is_refused_like_the_retry(stack: MotoStack, name: str) -> None:
+    stack.put_epochs(name, 3)
+    run = stack.client().run(JOB_TEXT, name, wait=True)
+    refusals = []
+    for attempt in (run.retry, run.retry_plan):
+        with pytest.raises(RetryRefusedError) as refused:
+            attempt()
+        refusals.append(str(refused.value))
+
+    assert refusals[0] == refusals[1]
+    assert run.retry_plan(epoch=1).again == 3
+
+
+def test_a_stop_says_what_is_kept_and_that_a_job_has_ended(stack: MotoStack, name: str) -> None:
+    stack.put_epochs(name, 2)
+    run = stoppable(stack.client("endless")).run(JOB_TEXT, name)
+
+    before = stop_sentences(run.stop_plan())
+    beside = retry_sentences(run.retry_plan(epoch=1))
+    run.stop()
+
+    assert before[1].startswith("2 finished epochs are kept.")
+    assert beside[-1] == f"{name} is running, and goes on: both cost money."
+    assert stop_sentences(run.stop_plan()) == [
+        f"{name} has already ended: ABORTED; nothing will be changed."
+    ]
