@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
 from nicegui import Client, ui
 from nicegui import app as pages
 
@@ -31,7 +32,8 @@ def register(board: Board) -> None:
             Tag("p", str(board.worded(error)), "notice is-failed", role="alert")
             _way_back()
 
-    pages.exception_handler(NOT_FOUND)(not_found)
+    for kind in (NOT_FOUND, RequestValidationError):  # the latter: an epoch that is no number, say
+        pages.exception_handler(kind)(not_found)
     pages.on_page_exception(failed)
 
 

@@ -16,6 +16,7 @@ from stepml.console import failures
 from stepml.console.access import Access
 from stepml.console.board import Board
 from stepml.console.guard import Guard
+from stepml.console.log_lines import log_as_lines
 from stepml.console.pages import data, epoch, job, jobs, new
 from stepml.console.sockets import Place, listening
 from stepml.console.styles import SIGN, script, style_sheet, versioned
@@ -84,6 +85,7 @@ def serve(board: Board, place: Place, on_ready: Callable[[Access], object]) -> N
         It cannot listen at ``place``.
     """
     with listening(place) as listener:
+        log_as_lines()
         access = Access.at(place.host, listener.getsockname()[1])
         config = uvicorn.Config(
             application(board, access),

@@ -67,15 +67,7 @@ def start(command: Sequence[str], with_parent: bool) -> Companion:
     """
     if (found := running()) is not None:
         return found
-    tether = [sys.executable, str(TETHER), str(os.getpid())] if with_parent else []
-    with log_path().open("wb") as log:
-        process = subprocess.Popen(  # noqa: S603 — our own program, by our own interpreter
-            [*tether, *command],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            start_new_session=True,  # Ctrl-C in the terminal is not for it
-        )
+    process = _launch(command, with_parent)
     try:
         companion = Companion(process.pid, _ready(process), list(command))
         with located(_record()):
@@ -107,8 +99,20 @@ def log_path() -> Path:
     return state_directory() / "console.log"
 
 
+def _launch(command: Sequence[str], with_parent: bool) -> subprocess.Popen[bytes]:
+    tether = [sys.executable, str(TETHER), str(os.getpid())] if with_parent else []
+    with log_path().open("wb") as log:
+        return subprocess.Popen(  # noqa: S603 — our own program, by our own interpreter
+            [*tether, *command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C in the terminal is not for it
+        )
+
+
 def _ready(process: subprocess.Popen[bytes]) -> str:
-    line = _first_line(process.stdout, START_WAIT_S) if process.stdout else b""
+    line = _first_line(process.stdout) if process.stdout else b""
     try:
         return str(json.loads(line)["url"])
     except (ValueError, TypeError, KeyError):
@@ -117,9 +121,10 @@ def _ready(process: subprocess.Popen[bytes]) -> str:
         raise LocalAwsError(f"the console did not start: {reason}") from None
 
 
-def _first_line(stream: IO[bytes], wait_s: float) -> bytes:
-    is_ready, _, _ = select.select([stream], [], [], wait_s)
-    return stream.readline() if is_ready else b""
+def _first_line(stream: IO[bytes]) -> bytes:
+    with stream:  # it writes no second one
+        is_ready, _, _ = select.select([stream], [], [], START_WAIT_S)
+        return stream.readline() if is_ready else b""
 
 
 def _record() -> Path:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 from nicegui import ui
 
 from stepml.console.addresses import NEW, job_address, new_address
+from stepml.console.apart import apart
 from stepml.console.board import Board
 from stepml.console.feeds import Feed
 from stepml.console.frame import frame
@@ -173,7 +174,7 @@ class NewJob:
         with self._busy("Starting …"):
             self._name = self._name or self._draft.name or new_name(self._stem())
             try:
-                await asyncio.to_thread(self._board.client.run, self._draft.text, self._name)
+                await apart(partial(self._board.client.run, self._draft.text, self._name))
             except InvalidJobError as error:
                 self._is_refused(self._draft.placed(error.mistakes or [str(error)]))
             except StepMLError as error:
@@ -187,7 +188,7 @@ class NewJob:
             return
         with self._busy("Checking …"):
             try:
-                found = await asyncio.to_thread(self._board.client.check, self._draft.to_check)
+                found = await apart(partial(self._board.client.check, self._draft.to_check))
             except StepMLError as error:
                 self._say(str(error), bad=True)
             else:
