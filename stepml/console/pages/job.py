@@ -9,9 +9,11 @@ from nicegui import ui
 from stepml.client.job_watch import JobLook
 from stepml.console.addresses import JOB, JOBS, job_address
 from stepml.console.board import Board
+from stepml.console.executions_board import executions_feed
 from stepml.console.frame import frame
 from stepml.console.jobs_board import JobNow, functions_feed, job_feed
 from stepml.console.live import Place, live
+from stepml.console.widgets.chronology import Chronology
 from stepml.console.widgets.epochs_table import EpochsTable, FailedAttempts
 from stepml.console.widgets.job_actions import JobActions
 from stepml.console.widgets.job_costs import JobCosts
@@ -43,7 +45,7 @@ class Chosen:
         self._job, self._settings = job, settings
 
     def __getitem__(self, name: str) -> str:
-        return self._settings[name]
+        return self._settings.get(name, "")
 
     def address(self, **changes: str | int | None) -> str:
         """Return the address of the page with other choices."""
@@ -107,6 +109,7 @@ class JobView:
         failed = FailedAttempts(now.name)
         _heading("states")
         graph = self._graph(now)
+        Chronology(executions_feed(self._board, now.arn), self._state_address)
         _heading("learning")
         learning = JobLearning(now.name)
         _heading("time")
@@ -138,10 +141,13 @@ class JobView:
             self._board,
             now.name,
             now.arn,
-            lambda choice: chosen.address(**choice.settings),
+            self._state_address,
             Choice.parsed(**asked),
             lambda choice: chosen.choose(**choice.settings),
         )
+
+    def _state_address(self, choice: Choice) -> str:
+        return self._chosen.address(**choice.settings)
 
 
 def _contents() -> None:

@@ -64,6 +64,11 @@ class Dialog:
         """Let the person do it, or not."""
         self._action.put(disabled=not is_allowed or self._is_working)
 
+    def wait(self, what: str) -> None:
+        """Say that something is going on before it can be done."""
+        self._notice.going(what)
+        self.allow(False)
+
     def refuse(self, why: str) -> None:
         """Say why it cannot be done."""
         self._notice.failed(why)

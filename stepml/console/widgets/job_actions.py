@@ -8,10 +8,11 @@ from stepml.console.addresses import new_address
 from stepml.console.apart import apart
 from stepml.console.board import Board
 from stepml.console.jobs_board import JobNow
-from stepml.console.widgets.ending import StopDialog
+from stepml.console.widgets.ending import RetryDialog, StopDialog
 from stepml.console.widgets.notices import Notice
 from stepml.console.widgets.tags import Tag, button, link
 from stepml.job.errors import StepMLError
+from stepml.records.execution import SUCCEEDED
 from stepml.reports.run_page import FILE
 
 
@@ -27,16 +28,27 @@ class JobActions:
 
     def __init__(self, board: Board, job: str) -> None:
         self._board, self._job = board, job
-        self._stop = StopDialog(board, job)
+        self._retry = RetryDialog(board, job)
+        self._stop = StopDialog(board, job, lambda: self._retry_button.run_method("focus"))
+        self._first_epoch: int | None = None
         with Tag("div", classes="buttons", role="group", aria_label="Actions"):
             self._stop_button = button("Stop…", self._stop.open, "risky")
+            self._retry_button = button("Retry…", self._open_retry)
             link("Start again with changes", new_address(job), "as-button")
             self._report_button = button("Download the report", self._report)
         self._notice = Notice()
 
     def show(self, now: JobNow) -> None:
         """Offer what can be done with the job as it is."""
-        self._stop_button.set_visibility(now.record.is_running)
+        is_running, succeeded = now.record.is_running, now.record.status == SUCCEEDED
+        self._stop_button.set_visibility(is_running)
+        self._retry_button.say("Train again…" if is_running or succeeded else "Retry…")
+        self._retry_button.classes(replace="" if is_running or succeeded else "main")
+        # Without an epoch, nothing of such a job could be retried.
+        self._first_epoch = max(now.look.finished, 1) if is_running or succeeded else None
+
+    async def _open_retry(self) -> None:
+        await self._retry.open(self._first_epoch)
 
     async def _report(self) -> None:
         self._report_button.put(disabled=True)

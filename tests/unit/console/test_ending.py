@@ -1,0 +1,73 @@
+"""Stopping and retrying from a page: said before, done once, refused in place."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+from stepml.client.client import Client
+from stepml.console.board import Board
+from stepml.console.widgets.ending import RetryDialog, StopDialog
+from tests.support.drawn import Drawn, drawn
+from tests.support.moto_stack import JOB_TEXT, MotoStack
+
+
+def started(client: Client) -> str:
+    return client.run(JOB_TEXT, f"ending-{uuid4().hex[:8]}").name
+
+
+def click(page: Drawn, text: str, times: int = 1) -> None:
+    """Click a button as often as a hasty person does, before the first click has an effect."""
+    button = page.find("button", text)
+    handlers = [each.handler for each in button._event_listeners.values() if each.type == "click"]
+
+    async def call(handler: Any) -> None:
+        with button:
+            await handler()
+
+    async def all_at_once() -> None:
+        await asyncio.gather(*(call(each) for each in handlers * times))
+
+    asyncio.run(all_at_once())
+
+
+def test_a_stop_is_explained_before_anything_is_done(stack: MotoStack) -> None:
+    client = stack.client("endless")
+    job = started(client)
+    with drawn() as page:
+        asyncio.run(StopDialog(Board(client), job, lambda: None).open())
+        said = page.texts("p")
+    assert any("executions end at once" in text for text in said)
+    assert client.named(job).status == "RUNNING"
+
+
+def test_a_retry_from_an_epoch_is_explained_and_started_once(stack: MotoStack) -> None:
+    client = stack.client("failing")
+    job = started(client)
+    stack.put_epochs(job, 2, ended=False)
+    n_jobs = len(client.jobs(100))
+    with drawn() as page:
+        dialog = RetryDialog(Board(client), job)
+        asyncio.run(dialog.open(2))
+        said = " ".join(page.texts("p"))
+        click(page, "Retry", times=3)
+    assert "from epoch 2 on" in said
+    assert len(client.jobs(100)) == n_jobs + 1
+
+
+def test_a_refusal_is_said_in_place_until_another_epoch_is_chosen(stack: MotoStack) -> None:
+    client = stack.client("failing")
+    job = started(client)
+    with drawn() as page:
+        dialog = RetryDialog(Board(client), job)
+        asyncio.run(dialog.open(9))
+        refused = page.texts("p")
+        is_disabled = bool(page.find("button", "Retry").props.get("disabled"))
+        asyncio.run(dialog.open(1))
+        allowed = page.texts("p")
+        is_enabled = not page.find("button", "Retry").props.get("disabled")
+    assert any(text.startswith("epoch: expected 1 to 1") for text in refused)
+    assert is_disabled
+    assert not any("expected" in text for text in allowed)
+    assert is_enabled
