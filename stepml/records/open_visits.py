@@ -69,6 +69,7 @@ class OpenVisit:
     def reopen(self, redrives: int) -> None:
         """Go on after a redrive."""
         self.ends = self.kept_ends()
+        self.iterations = {each: self.iterations[each] for each in self.ends}
         self.status, self.left_at, self.error, self.cause = "RUNNING", None, None, None
         self.redrives, self.known = redrives, None
         self.scope.inside.append(self)

@@ -153,7 +153,7 @@ class Tracer:
 
     def _read_execution(self, event: Event, kind: str) -> _Place:
         if kind == _REDRIVEN:
-            self._redrives += 1
+            self._redrives = details_of(event).get("redriveCount", self._redrives + 1)
             self.status = "RUNNING"
         elif kind in ENDS:
             self.status = ENDS[kind]
@@ -191,7 +191,7 @@ class Tracer:
     def _exit(self, event: Event, before: _Place | None) -> _Place | None:
         details = event["stateExitedEventDetails"]
         visit = self._open(details["name"], before)
-        if visit is None:
+        if visit is None or (before is None and visit.kind != "Map"):  # of another iteration
             return None
         visit.output = details.get("output")
         visit.leave("SUCCEEDED" if visit.error is None else "CAUGHT", event["timestamp"])
