@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from urllib.parse import urlsplit
 
 from stepml.client.cut_answers import refuse_cut_answers
+from stepml.client.pacing import Pacing
 from stepml.client.service_errors import is_throttled as is_throttled
 from stepml.client.service_errors import translated as translated
 from stepml.local_identity import (
@@ -54,6 +55,7 @@ class Connection:
     local_id: str = ""  # of a local AWS, if it runs; all that it stores ends with it
     _clients: dict[str, Any] = field(default_factory=dict)
     _creating: Lock = field(default_factory=Lock)  # boto3's sessions are for one thread at a time
+    _pacing: Pacing | None = None
 
     def __deepcopy__(self, memo: object) -> Connection:
         return self  # all threads may use it, and nothing changes it
@@ -95,6 +97,13 @@ class Connection:
         """The endpoint or the region, for messages."""
         return self.endpoint_url or str(self.session.region_name)
 
+    def pace(self, pacing: Pacing) -> None:
+        """Let all requests from now on wait for their turn."""
+        with self._creating:
+            self._pacing = pacing
+            for client in self._clients.values():
+                pacing.attach(client)
+
     @overload
     def client(self, service: Literal["s3"]) -> S3Client: ...
     @overload
@@ -133,6 +142,8 @@ class Connection:
         with translated(self.endpoint_url):
             client = self.session.client(service, endpoint_url=self.endpoint_url, config=config)
         refuse_cut_answers(client)
+        if self._pacing is not None:
+            self._pacing.attach(client)
         return client
 
 

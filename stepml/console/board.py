@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from stepml.client.client import Client
 from stepml.client.job_list import JobList
+from stepml.client.pacing import Pacing
 from stepml.console.backends import Backend, look_at, pause_of
 from stepml.console.defects import Worded, defect
 from stepml.console.feeds import Feed
@@ -32,6 +33,8 @@ class Board:
 
     def __init__(self, client: Client, worded: Worded = defect) -> None:
         self.client = client
+        self.pacing = Pacing()
+        client.connection.pace(self.pacing)
         self.worded = worded
         self.jobs = JobList(client)
         self._feeds: dict[Hashable, Feed[Any]] = {}

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from stepml.client.client import Client
+from stepml.client.connection import Connection
 from stepml.console.board import MOST_IDLE, Board
 from stepml.console.feeds import Feed, Reading
 from stepml.job.errors import StepMLError
@@ -180,7 +182,8 @@ def test_a_read_without_an_answer_holds_neither_pages_nor_the_end() -> None:
 
 def test_a_board_keeps_feeds_that_pages_follow_and_the_newest_others() -> None:
     async def scenario() -> None:
-        board = Board(client=None)  # type: ignore[arg-type] — nothing of it is read
+        nowhere = Connection(None, "http://127.0.0.1:9")  # type: ignore[arg-type]
+        board = Board(Client(nowhere))  # nothing of it is read
         source = Source("a")
 
         def feed(key: int) -> Feed[Any]:
