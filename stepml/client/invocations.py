@@ -244,12 +244,8 @@ class _Reader:
 
 def _task(attempt: Attempt) -> dict[str, str | int]:
     """Return the fields by which the lines of a function name its task."""
-    event = json_object(attempt.parameters).get("Payload")
-    return (
-        {}
-        if not isinstance(event, dict)
-        else {name: event[name] for name in NAMED if isinstance(event.get(name), str | int)}
-    )
+    task = attempt.task
+    return {name: task[name] for name in NAMED if isinstance(task.get(name), str | int)}
 
 
 def _moment(event: FilteredLogEventTypeDef) -> datetime:

@@ -19,6 +19,9 @@ from stepml.records.failures import Failure
 from stepml.records.visits import Attempt, Visit
 
 FAILED = frozenset({"FAILED", "TIMED_OUT"})
+RANKS = ("RunExecutors", "RunGroups")  # the Maps of ranks
+LossesFeed = Feed[dict[int, float]]
+LOSSES_S = 5.0  # between two looks at lines that may still arrive
 OLDER_S = 0.2  # until the next older page of a long history
 REDRIVE_S = 10.0  # between two looks at an execution that has ended, but may be redriven
 LATE_LOGS = timedelta(seconds=15)  # in which lines of an ended invocation may still arrive
@@ -89,6 +92,21 @@ def attempt_feed(board: Board, name: str, attempt: EpochAttempt) -> Feed[Attempt
         return None if now.epoch.seen.ended else board.poll_s
 
     return board.feed(("attempt", attempt.execution.arn), read, pause_s)
+
+
+def losses_feed(
+    board: Board, name: str, attempt: EpochAttempt, now: AttemptNow
+) -> LossesFeed | None:
+    """Return the feed of the training losses of the ranks, by rank; None while they train."""
+    ends = [each.visit.left_at for each in now.epoch.maps if each.visit.state in RANKS]
+    if not ends or ends[-1] is None:
+        return None
+    run, end = _run(board, name, attempt), ends[-1]
+
+    def pause_s(losses: dict[int, float]) -> float | None:
+        return None if datetime.now(UTC) > end + LATE_LOGS else max(board.poll_s, LOSSES_S)
+
+    return board.feed(("losses", attempt.execution.arn), run.losses, pause_s)
 
 
 def failed_visit(now: AttemptNow, failure: Failure) -> Choice:

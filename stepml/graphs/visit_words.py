@@ -10,9 +10,9 @@ from stepml.reports.figures import count, duration
 
 
 def clock(moment: datetime) -> str:
-    """Return a time of day: ``12:03:11.250 UTC``."""
+    """Return a time of day in UTC: ``12:03:11.250``."""
     moment = moment.astimezone(UTC)
-    return f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03} UTC"
+    return f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03}"
 
 
 def seconds_text(seconds: float | None) -> str:
@@ -23,7 +23,7 @@ def seconds_text(seconds: float | None) -> str:
 def visit_in_words(visit: Visit) -> str:
     """Return what became of a visit: ``failed after 3.2 s, entered at 12:03:11.250 UTC``."""
     took = "" if visit.seconds is None else f" after {duration(visit.seconds)}"
-    parts = [f"{WORDS[visit.status]}{took}", f"entered at {clock(visit.entered_at)}"]
+    parts = [f"{WORDS[visit.status]}{took}", f"entered at {clock(visit.entered_at)} UTC"]
     if visit.work:
         parts.append(visit.work)
     if visit.iterations is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from stepml.records.failures import Failure, first_failure
 from stepml.records.json_answers import json_object
@@ -33,6 +33,13 @@ class Attempt:
     def seconds(self) -> float | None:
         """Its duration; None while it goes on."""
         return _seconds(self.started_at, self.ended_at)
+
+    @property
+    def task(self) -> dict[str, Any]:
+        """The event of the function, or the input of the child; empty if it is unknown."""
+        called = json_object(self.parameters)
+        found = called.get("Payload", called.get("Input"))
+        return found if isinstance(found, dict) else {}
 
     @property
     def failure(self) -> Failure | None:
@@ -92,10 +99,11 @@ class Visit:
 
     @property
     def work(self) -> str:
-        """The rank, range, chunk, slice or epoch that its input names: ``rank 3``; or ""."""
-        task = json_object(self.input)
-        unit = next((each for each in (*UNITS, "epoch") if isinstance(task.get(each), int)), None)
-        return "" if unit is None else f"{unit} {task[unit]}"
+        """The rank, range, chunk, slice or epoch on which it works: ``rank 3``; or ""."""
+        tasks = (json_object(self.input), *(each.task for each in self.attempts[-1:]))
+        named = ((unit, task.get(unit)) for task in tasks for unit in (*UNITS, "epoch"))
+        found = (f"{unit} {number}" for unit, number in named if isinstance(number, int))
+        return next(found, "")
 
 
 def _seconds(begin: datetime, end: datetime | None) -> float | None:

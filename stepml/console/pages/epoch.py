@@ -58,8 +58,8 @@ class _View:
     def __init__(self, board: Board, name: str, epoch: int, asked: Asked) -> None:
         self._board, self._job, self._epoch, self._asked = board, name, epoch, asked
         self._attempt: EpochAttempt | None = None
-        self._missing = Notice()
         self._head = EpochHead(name, epoch)
+        self._missing = Notice()
         self._follower: Follower[AttemptNow] = Follower("the epoch's execution")
 
     def show(self, now: JobNow) -> None:

@@ -5,8 +5,15 @@ from __future__ import annotations
 from stepml.client.invocations import InvocationLog
 from stepml.console.addresses import epoch_address
 from stepml.console.board import Board
-from stepml.console.executions_board import AttemptNow, events_feed, failed_visit, log_feed
+from stepml.console.executions_board import (
+    AttemptNow,
+    events_feed,
+    failed_visit,
+    log_feed,
+    losses_feed,
+)
 from stepml.console.feeds import Feed
+from stepml.console.live import Follower
 from stepml.console.widgets.execution_view import ExecutionView
 from stepml.console.widgets.iteration_tables import IterationTables
 from stepml.console.widgets.tags import Tag, replace_address
@@ -54,6 +61,7 @@ class AttemptView:
             Tag("h2", "Iterations")
             own = attempt.execution.name
             self._tables = IterationTables(self._view.trail, own, sorted_by, self._sort)
+            self._losses: Follower[dict[int, float]] = Follower("the losses of the ranks")
 
     def show(self, now: AttemptNow) -> None:
         """Show the execution as it is now; where it failed is chosen if nothing else is."""
@@ -62,14 +70,17 @@ class AttemptView:
             self._view.choice = failed_visit(now, self._attempt.failure)
         self._view.show(now.machine, now.visits_in)
         self._draw_tables()
+        feed = losses_feed(self._board, self._job, self._attempt, now)
+        if feed is not None:
+            self._losses.follow("losses", lambda: feed, lambda: self._draw_tables)
 
     def _choose(self, choice: Choice) -> None:
         replace_address(self._address(choice))
         self._draw_tables()
 
-    def _draw_tables(self) -> None:
+    def _draw_tables(self, losses: dict[int, float] | None = None) -> None:
         if self._now is not None:
-            self._tables.show(self._now.epoch.maps, self._view.choice)
+            self._tables.show(self._now.epoch.maps, self._view.choice, losses)
 
     def _address(self, choice: Choice) -> str:
         return epoch_address(

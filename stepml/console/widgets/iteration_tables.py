@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 from stepml.client.epoch_runs import MapRun
 from stepml.client.iterations import IterationRun
@@ -11,7 +11,7 @@ from stepml.console.widgets.tags import Tag
 from stepml.console.widgets.trail import Choice, Trail
 from stepml.graphs.marks import iterations_in_words
 from stepml.graphs.visit_words import seconds_text
-from stepml.reports.figures import shortened
+from stepml.reports.figures import on_its_own, shortened
 
 MOST_OF_ERROR = 160  # characters
 FIRST = ("FAILED", "TIMED_OUT", "RUNNING", "ABORTED", "CAUGHT", "WAITING", "SUCCEEDED")
@@ -36,14 +36,22 @@ class IterationTables:
     ) -> None:
         self._trail, self._own = trail, own
         self._sorted_by, self._on_sort = sorted_by, on_sort
+        self._losses: Mapping[int, float] = {}
         self._box = Tag("div")
         self._tables: dict[Hashable, tuple[Tag, Table[IterationRun]]] = {}
 
-    def show(self, maps: Sequence[MapRun], choice: Choice) -> None:
-        """Show the iterations of these visits, and which of them is chosen."""
+    def show(
+        self, maps: Sequence[MapRun], choice: Choice, losses: Mapping[int, float] | None = None
+    ) -> None:
+        """Show the iterations of these visits, and which of them is chosen.
+
+        ``losses`` are the training losses of ranks, None as long as they are unknown.
+        """
+        self._losses = self._losses if losses is None else losses
         with self._box:
             for each in maps:
-                self._show(each, choice)
+                if any(iteration.visits for iteration in each.iterations):
+                    self._show(each, choice)
 
     def _show(self, found: MapRun, choice: Choice) -> None:
         key = found.visit.first_event
@@ -70,13 +78,24 @@ class IterationTables:
         )
 
     def _columns(self, unit: str) -> list[Column[IterationRun]]:
+        loss: list[Column[IterationRun]] = [
+            Column("loss", "Training loss", self._loss, self._loss_of, True)
+        ]
         return [
             Column(unit, unit.capitalize(), self._name, lambda each: each.item, True),
             Column("status", "Status", lambda each: Cell.of_status(each.status), _urgency),
             Column("calls", "Attempts", _calls, lambda each: len(each.attempts), True),
             Column("seconds", "Seconds", _seconds, lambda each: each.seconds, True),
+            *(loss if unit == "rank" else []),
             Column("error", "Error", _error),
         ]
+
+    def _loss(self, each: IterationRun) -> Cell:
+        loss = self._loss_of(each)
+        return Cell("" if loss is None else on_its_own(loss, 6))
+
+    def _loss_of(self, each: IterationRun) -> float | None:
+        return self._losses.get(each.item) if each.unit == "rank" else None
 
     def _name(self, each: IterationRun) -> Cell:
         address = self._trail.address(self._of(each)) if each.visits else None

@@ -32,7 +32,8 @@ class StatePanel:
         with Tag("section", classes="state-panel", aria_label="The chosen state") as self._panel:
             self._title = Tag("h3", "State", tabindex=-1)
             self._about = Tag("p", NOTHING, "soft")
-            with Tag("div") as self._several:
+            with Tag("details") as self._several:
+                self._how_many = Tag("summary")
                 self._table = self._visits_table()
             with Tag("div") as self._one:
                 self._view = VisitView(trail)
@@ -41,12 +42,15 @@ class StatePanel:
 
     def show(self, machine: Machine, visits: Sequence[Visit], choice: Choice) -> None:
         """Show the chosen state; ``visits`` are those of the execution, the oldest first."""
+        if choice.state != self._choice.state:
+            self._several.put(open=choice.visit is None)
         self._choice = choice
         found = [each for each in reversed(visits) if each.state == choice.state]
         self._title.say(choice.state or "State")
         self._about.say(_about(machine, choice, found))
         self._several.set_visibility(len(found) > 1)
         if len(found) > 1:
+            self._how_many.say(f"All {len(found):,} visits")
             self._table.show(found)
         visit = _chosen(found, choice.visit)
         self._one.set_visibility(visit is not None)
@@ -75,7 +79,7 @@ class StatePanel:
 
     def _columns(self) -> list[Column[Visit]]:
         return [
-            Column("visit", "Entered", self._entered),
+            Column("visit", "Entered (UTC)", self._entered),
             Column("work", "Work", lambda each: Cell(each.work)),
             Column("status", "Status", lambda each: Cell.of_status(each.status)),
             Column("seconds", "Seconds", lambda each: Cell(seconds_text(each.seconds)), None, True),
@@ -83,7 +87,7 @@ class StatePanel:
         ]
 
     def _entered(self, visit: Visit) -> Cell:
-        return Cell(clock(visit.entered_at), self._trail.address(self._of(visit)))
+        return Cell(clock(visit.entered_at), self._trail.address(self._of(visit)), "time")
 
 
 def _chosen(visits: Sequence[Visit], event: int | None) -> Visit | None:

@@ -149,7 +149,9 @@ class _Calls:
         return [
             Column("call", "Attempt", self._call, is_number=True),
             Column("status", "Status", lambda each: Cell.of_status(each.status)),
-            Column("began", "Began", lambda each: Cell(clock(each.started_at))),
+            Column(
+                "began", "Began (UTC)", lambda each: Cell(clock(each.started_at), classes="time")
+            ),
             Column("s", "Seconds", lambda each: Cell(seconds_text(each.seconds)), None, True),
             Column("error", "Error", lambda each: Cell(_error(each), classes="long")),
         ]
@@ -158,6 +160,10 @@ class _Calls:
         child = self._trail.ways.child_address(attempt.child) if attempt.child else None
         address = child or self._trail.address(self._of(attempt))
         return Cell(f"{attempt.number}: open its page" if child else str(attempt.number), address)
+
+
+def _began(attempt: Attempt) -> Cell:
+    return Cell(clock(attempt.started_at), classes="time")
 
 
 def _error(attempt: Attempt) -> str:
