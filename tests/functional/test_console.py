@@ -15,10 +15,13 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from stepml import Client
+from stepml.client import connect
 from stepml.job import keys
 from stepml.local.ports import port_of, reserve_port
 from tests.faults.placements import Point
 from tests.faults.stack import FaultyStack, deploy_faulty
+from tests.support import hostile_code
 from tests.support.browser import counted_requests
 from tests.support.console import (
     PHONE,
@@ -34,6 +37,18 @@ from tests.support.local_stack import csv_rows, without
 from tests.support.running_aws import running_aws
 
 whole = pytest.mark.skipif("STEPML_WHOLE_CONSOLE" not in os.environ, reason="make console runs it")
+VIEWS = [
+    "/",
+    "/?status=failed&q=nothing",
+    "/jobs/{job}",
+    "/jobs/{job}/epochs/1",
+    "/jobs/absent",
+    "/jobs/absent/epochs/1",
+    "/new",
+    "/new?like={job}",
+    "/nowhere",
+    "/data",
+]
 sizes = pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
 
 
@@ -65,14 +80,14 @@ def ended_job(local_stack: FaultyStack, job: dict[str, Any]) -> str:
 
 @whole
 @sizes
-@pytest.mark.parametrize("path", ["/", "/jobs/{job}"])
 def test_each_view_fits_and_is_accessible(
-    browser: Browser, console: RunningConsole, ended_job: str, path: str, size: Size
+    browser: Browser, console: RunningConsole, ended_job: str, size: Size
 ) -> None:
     with opened_tab(browser, console, size) as tab:
-        tab.open(path.format(job=ended_job))
-        tab.fits()
-        tab.is_accessible()
+        for path in VIEWS:
+            tab.open(path.format(job=ended_job))
+            tab.fits()
+            tab.is_accessible()
 
 
 def test_jobs_come_without_reloading(
@@ -161,6 +176,36 @@ def test_a_page_goes_on_when_the_console_was_started_again(
         with running_console(local_stack.endpoint_url, tmp_path, port=console.port):
             tab.page.get_by_role("link", name="Jobs").click()
             expect(tab.page.get_by_role("link", name=ended_job)).to_be_visible()
+
+
+@pytest.fixture(scope="module")
+def hostile_job(local_stack: FaultyStack, job: dict[str, Any]) -> str:
+    """A failed job whose error and whose log lines attack the pages that show them."""
+    algorithm = {"name": "custom", "entry_point": "hostile_code:Hostile"}
+    attacking = {**job, "algorithm": algorithm, "workers": 2}
+    client = Client(connect(local_stack.endpoint_url))
+    run = client.run(attacking, code=Path(hostile_code.__file__)).wait(check=False)
+    assert run.failure is not None
+    return run.name
+
+
+@whole
+@sizes
+def test_text_of_others_stays_text(
+    browser: Browser, console: RunningConsole, hostile_job: str, size: Size
+) -> None:
+    with opened_tab(browser, console, size) as tab:
+        for path in ("/", f"/jobs/{hostile_job}", f"/jobs/{hostile_job}/epochs/2"):
+            tab.open(path)
+            expect(tab.page.get_by_text("<img src=x").first).to_be_visible()
+            tab.fits()
+        log = tab.page.get_by_role("region", name="Log lines")
+        expect(log).to_contain_text(hostile_code.SCRIPT)
+        expect(log).to_contain_text(r"\x1b[31m\x00\u202e\x07")
+        expect(log).to_contain_text("long xxxx")
+        assert len(log.inner_text()) < hostile_code.LINE_BYTES / 10
+        tab.is_accessible()
+        assert tab.page.evaluate("window.isForged") is None
 
 
 # What a page of somebody else may try; each returns what it has got.

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, sync_playwright
 
 from tests.support.running_aws import WAIT_S
 
@@ -136,12 +136,14 @@ class Tab:
 
     def hear(self) -> None:
         """Note the complaints from now on."""
-        self.page.on("console", lambda said: self._note(said.type, said.text))
-        self.page.on("pageerror", lambda error: self._note("error", str(error)))
+        self.page.on("console", self._note)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
-    def _note(self, kind: str, text: str) -> None:
-        if kind in ("error", "warning") and not _AWAY.search(text):
-            self.complaints.append(text)
+    def _note(self, said: ConsoleMessage) -> None:
+        # A page that does not exist says so with its status.
+        is_absent = said.location["url"] == self.page.url and "404" in said.text
+        if said.type in ("error", "warning") and not _AWAY.search(said.text) and not is_absent:
+            self.complaints.append(said.text)
 
 
 def press_until(page: Page, key: str, wanted: Locator, most: int = 80) -> None:
