@@ -17,6 +17,7 @@ from stepml.records.tracing import Tracer, enclosing_maps
 from stepml.records.visits import Visit, VisitStatus
 
 PAGE = 1000  # events: the limit of AWS
+MOST_EVENTS = 25_000  # of an execution
 SMALL_PAGE = 10  # of a look when nothing is expected
 
 
@@ -50,15 +51,18 @@ class History:
     connection : Connection
     arn : str
         Of the execution.
+    page : int
+        The number of events that a request asks for; AWS allows up to 1000.
     """
 
-    def __init__(self, connection: Connection, arn: str) -> None:
+    def __init__(self, connection: Connection, arn: str, page: int = PAGE) -> None:
         self.connection = connection
         self.arn = arn
+        self._page = page
         self._tracer = Tracer()
         self._last: Seen | None = None
         self._older = ""  # the token of the page before the oldest event that is read
-        self._expected = PAGE
+        self._expected = page
         self._looking = Lock()
 
     @cached_property
@@ -73,8 +77,8 @@ class History:
     def look(self, older_pages: int = 1) -> Seen:
         """Return what the execution has done so far.
 
-        The first look reads the newest thousand events. Each look reads those that are new since,
-        and ``older_pages`` thousands of older ones, until the history is whole.
+        The first look reads the newest page of events. Each look reads those that are new since,
+        and ``older_pages`` of older ones, until the history is whole.
 
         Raises
         ------
@@ -99,7 +103,7 @@ class History:
         """Return what the execution has done so far, after reading all of its history."""
         seen = self.look()
         while not seen.is_whole:
-            seen = self.look(older_pages=PAGE)
+            seen = self.look(older_pages=MOST_EVENTS)
         return seen
 
     def settled(self) -> Seen:
@@ -127,7 +131,7 @@ class History:
             if len(fresh) < len(events):
                 break
         # As many events as came last time may come again.
-        self._expected = min(PAGE, max(SMALL_PAGE, 2 * len(new))) if known else SMALL_PAGE
+        self._expected = min(self._page, max(SMALL_PAGE, 2 * len(new))) if known else SMALL_PAGE
         tracer.read(new)
 
     def _read_older(self, tracer: Tracer, most: int) -> None:
@@ -135,7 +139,7 @@ class History:
         for _ in range(most):
             if not self._older:
                 break
-            events, self._older = next(self._pages(PAGE, self._older))
+            events, self._older = next(self._pages(self._page, self._older))
             older += events
         tracer.read(older)
 
