@@ -18,7 +18,7 @@ from stepml.local.ports import port_of, reserve_port
 
 ROOT = Path(__file__).parents[2]
 PERSON = Path(__file__).with_name("person.py")
-EXTRAS = "local,data,estimators,notebook,sdk,tensorboard,mlflow"
+EXTRAS = "local,data,estimators,notebook,sdk,tensorboard,mlflow,console"
 FIRST_PORT = 4800
 
 

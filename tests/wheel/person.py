@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 BIN = Path(sys.executable).parent
 DIGITS = Path.home() / ".cache" / "stepml" / "datasets" / "digits.csv"
@@ -114,6 +116,22 @@ def own_code() -> None:
         command("run", str(job), "--local", "--code", str(job.parent), "--name", job.stem)
 
 
+def console() -> None:
+    """The console serves its pages, with all that they load."""
+    command_line = [BIN / "stepml", "console", "--local", "--json", "--port=0"]
+    with subprocess.Popen(command_line, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            url = json.loads(process.stdout.readline())["url"].rstrip("/")
+            with urlopen(f"{url}/jobs/by-command") as answer:
+                page, cookie = answer.read().decode(), answer.headers["set-cookie"]
+            for part in re.findall(r'(?:src|href)="(/[^"]+)"', page):
+                urlopen(Request(url + part, headers={"cookie": cookie})).close()
+        finally:
+            process.terminate()
+    assert process.returncode == 0
+
+
 def notebooks() -> None:
     """The first notebook runs from top to bottom."""
     for name in ("first_job", "sdk"):
@@ -151,6 +169,7 @@ PARTS: list[Callable[[], None]] = [
     trackers,
     own_code,
     sdk,
+    console,
     notebooks,
 ]
 
