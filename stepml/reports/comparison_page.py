@@ -8,19 +8,22 @@ from typing import Any
 
 from markupsafe import Markup
 
-from stepml.job.measures import LOSS, MEASURES
-from stepml.reports.charts import COLOURS, Column, Series, bars, kinds_of, line_chart
+from stepml.reports.charts import COLOURS, Column, bars, kinds_of, line_chart
 from stepml.reports.comparison import Comparison, Row, mean_parts, training_seconds
+from stepml.reports.comparison_facts import (
+    PARTS_TITLE,
+    compared_lines,
+    compared_measures,
+    fact_tables,
+)
 from stepml.reports.costs import costs_by_kind
-from stepml.reports.courses import AXES, EPOCH, Axis, course
+from stepml.reports.courses import AXES, EPOCH, Axis
 from stepml.reports.figures import cost, duration
 from stepml.reports.letters import run_letters
 from stepml.reports.pages import page, rendered
 from stepml.reports.phases import phase_seconds
 from stepml.reports.run_record import RunRecord
 from stepml.reports.timelines import PARTS
-
-MOST_METRICS = 12  # with a chart
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +53,9 @@ def comparison_parts(comparison: Comparison) -> Markup:
 def _values(comparison: Comparison) -> dict[str, Any]:
     names = [run.job_id for run in comparison.runs]
     sections = (
-        _Section("jobs", "What differs between the jobs", rows=comparison.differences),
-        _Section("results", "Results", rows=comparison.results),
-        _Section(
-            "level",
-            f"Until {comparison.level_text}",
-            "The best that all of the runs reach; speed-ups refer to the first.",
-            rows=comparison.to_level,
+        *(
+            _Section(each.id, each.title, each.text, rows=each.rows)
+            for each in fact_tables(comparison)
         ),
         _Section("learning", "Learning", charts=_curves(comparison)),
         _Section("time", "Time and cost", _basis(comparison), _bars(comparison)),
@@ -78,23 +77,12 @@ def _curves(comparison: Comparison) -> list[Markup]:
     """Return the measure by each effort, and the other metrics by epoch."""
     measure = comparison.measure
     of_measure = [] if measure is None else [_chart(comparison, measure, axis) for axis in AXES]
-    others = [name for name in _metrics(comparison) if name != measure][:MOST_METRICS]
+    others = [name for name in compared_measures(comparison) if name != measure]
     return _drawn(*of_measure, *(_chart(comparison, name, EPOCH) for name in others))
 
 
-def _metrics(comparison: Comparison) -> list[str]:
-    """Return the measures that two runs or more have."""
-    known = [set(each.metrics) for run in comparison.runs if (each := run.model_report) is not None]
-    found = [name for name in MEASURES if sum(name in each for each in known) > 1]
-    return found if comparison.measure is None else [LOSS, *found]
-
-
 def _chart(comparison: Comparison, measure: str, axis: Axis) -> Markup:
-    letters = run_letters(len(comparison.runs))
-    lines = [  # dashed ones have the colours of the first ones again
-        Series(letter, course(run, measure, axis), is_dashed=index // COLOURS % 2 == 1)
-        for index, (letter, run) in enumerate(zip(letters, comparison.runs, strict=True))
-    ]
+    lines = compared_lines(comparison, measure, axis)
     return line_chart(f"{measure} by {axis.name}", lines, axis.title)
 
 
@@ -105,7 +93,7 @@ def _bars(comparison: Comparison) -> list[Markup]:
     costs = _columns(runs, costs_by_kind, lambda total: f"$ {cost(total)}")
     return _drawn(
         bars("Seconds", times, "s", _colours(times)),
-        bars("Seconds of the median rank in a mean epoch, by part", parts, "s", PARTS),
+        bars(PARTS_TITLE, parts, "s", PARTS),
         bars("US dollars", costs, "", _colours(costs)),
     )
 

@@ -72,7 +72,7 @@ def metric_groups(reports: Sequence[EpochReport]) -> Iterator[tuple[str, list[st
         group = shares[start : start + MOST_LINES]
         yield ("Metrics" if len(group) > 1 else group[0]), group
     for name in names:
-        if name not in shares and not _is_loss(reports, name):
+        if name not in shares and not is_loss(reports, name):
             yield name, [name]
 
 
@@ -81,6 +81,6 @@ def _is_share(reports: Sequence[EpochReport], name: str) -> bool:
     return is_good_when_large and all(0 <= y <= 1 for _, y in metric_points(reports, name))
 
 
-def _is_loss(reports: Sequence[EpochReport], name: str) -> bool:
+def is_loss(reports: Sequence[EpochReport], name: str) -> bool:
     """Return whether a metric is the loss under another name."""
     return all(name in each.metrics and each.metrics[name] == each.loss for each in reports)

@@ -18,6 +18,7 @@ SYMBOLS = ("circle", "rect", "triangle", "diamond")
 LONGEST_LABEL = 3  # characters of a name that has room behind its line
 DIGITS = 6
 MANY = 100.0  # largest by smallest value from which a logarithmic axis has powers of ten
+FEW = 8.0  # … and below which the ends of its axis have labels, as it has few powers of two
 _TEXT = {"color": "var(--soft)", "fontSize": 12}
 _GRID = {"lineStyle": {"color": "var(--edge)"}}
 
@@ -31,9 +32,11 @@ class Span:
 
     @classmethod
     def of(cls, series: Sequence[Series]) -> Span:
-        """Return the span of all points, with some room if they have one value."""
+        """Return the span of all points; efforts such as seconds begin at zero."""
         xs = [x for each in series for x, _ in finite_points(each.points)] or [0.0]
         low, high = min(xs), max(xs)
+        if not cls(low, high).is_whole:
+            low = min(low, 0.0)
         return cls(low, high) if high > low else cls(low - 1, high + 1)
 
     @property
@@ -155,7 +158,7 @@ def _x_axis(span: Span, title: str) -> dict[str, Any]:
         "min": span.low,
         "max": span.high,
         "minInterval": 1 if span.is_whole else 0,
-        "axisLabel": {**_TEXT, "hideOverlap": True},
+        "axisLabel": {**_TEXT, "hideOverlap": True, "showMaxLabel": span.is_whole},
         "axisLine": _GRID,
         "axisTick": _GRID,
         "splitLine": {"show": False},
@@ -170,7 +173,7 @@ def _linear(title: str) -> dict[str, Any]:
         "nameTextStyle": _TEXT,
         "min": None,  # as the axis may have been logarithmic before
         "max": None,
-        "axisLabel": _TEXT,
+        "axisLabel": {**_TEXT, "showMinLabel": None, "showMaxLabel": None},
         "axisLine": {"show": False},
         "axisTick": {"show": False},
         "splitLine": _GRID,
@@ -179,12 +182,14 @@ def _linear(title: str) -> dict[str, Any]:
 
 def _y_axis(values: Sequence[float], title: str) -> dict[str, Any]:
     low, high = min(values), max(values)
+    has_ends = high / low < FEW
     return {
         **_linear(title),
         "type": "log",
         "logBase": 10 if high / low >= MANY else 2,
-        "min": _rounded(low * 0.9),
-        "max": _rounded(high * 1.1),
+        "min": float(f"{low * 0.9:.2g}"),
+        "max": float(f"{high * 1.1:.2g}"),
+        "axisLabel": {**_TEXT, "showMinLabel": has_ends, "showMaxLabel": has_ends},
     }
 
 
