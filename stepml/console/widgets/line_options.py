@@ -13,7 +13,7 @@ from typing import Any
 from stepml.reports.charts import COLOURS, MOST_DOTS, Series, finite_points, thinned
 from stepml.reports.scales import scale_of
 
-LEFT, RIGHT, TOP, BOTTOM = 64, 36, 12, 44  # pixels around the lines
+LEFT, RIGHT, TOP, BOTTOM = 72, 36, 12, 44  # pixels around the lines
 SYMBOLS = ("circle", "rect", "triangle", "diamond")
 LONGEST_LABEL = 3  # characters of a name that has room behind its line
 DIGITS = 6
@@ -80,7 +80,10 @@ def line_options(
         "animation": False,
         "aria": {"enabled": False},  # the element says more
         "textStyle": {"fontFamily": "system-ui, sans-serif"},
-        "grid": {"left": LEFT, "right": RIGHT, "top": TOP, "bottom": BOTTOM},
+        "grid": {
+            **{"left": LEFT, "right": RIGHT, "top": TOP, "bottom": BOTTOM},
+            "outerBoundsMode": "none",  # so that a click's place is known
+        },
         "tooltip": _tooltip(x_title, span),
         "xAxis": _x_axis(span, x_title),
         "yAxis": _y_axis([y for y in ys if y > 0], y_title) if is_log else _linear(y_title),
