@@ -81,7 +81,10 @@ def line_options(
         "aria": {"enabled": False},  # the element says more
         "textStyle": {"fontFamily": "system-ui, sans-serif"},
         "grid": {
-            **{"left": LEFT, "right": RIGHT, "top": TOP, "bottom": BOTTOM},
+            "left": LEFT,
+            "right": RIGHT,
+            "top": TOP,
+            "bottom": BOTTOM,
             "outerBoundsMode": "none",  # so that a click's place is known
         },
         "tooltip": _tooltip(x_title, span),
