@@ -134,9 +134,22 @@ def test_a_job_is_started_watched_retried_and_compared(
         hold.reached()
         with without(local_stack, keys.training_plan(name)):
             hold.release()
-            failed = page.get_by_role("link", name="Open epoch 3, which failed")
-            expect(failed).to_be_visible()
+            way = page.get_by_role("link", name="Open epoch 3, which failed")
+            expect(way).to_be_visible()
     assert tab.is_the_same_page
+    way.click()
+    expect(page.get_by_role("status").filter(has_text="attempt 2 of 2")).to_contain_text("failed")
+    ranks = page.get_by_role("region", name="Iterations of RunExecutors")
+    ranks.get_by_role("row").filter(has_text="KeyNotFoundError").get_by_role("link").first.click()
+    log = page.get_by_role("region", name="Log lines")
+    expect(log).to_contain_text("failed: KeyNotFoundError: nothing is stored")
+    page.get_by_role("link", name=f"Job {name}").click()
+    page.get_by_role("button", name="Retry…").click()
+    asked = page.get_by_role("dialog", name=f"Retry {name}?")
+    expect(asked).to_contain_text("epoch 3")
+    asked.get_by_role("button", name="Retry", exact=True).click()
+    expect(epochs.filter(has_text="succeeded")).to_have_count(5)
+    expect(asked).not_to_be_visible()
 
 
 @whole
