@@ -9,13 +9,13 @@ from datetime import UTC, datetime, timedelta
 from stepml.client.epoch_runs import EpochRun, SeenEpoch
 from stepml.client.histories import History, Seen
 from stepml.client.invocations import InvocationLog
+from stepml.client.iterations import IterationRun
 from stepml.client.job_histories import JobHistories
 from stepml.console.board import Board
 from stepml.console.feeds import Feed
 from stepml.console.widgets.trail import Choice, Events
 from stepml.graphs.machines import Machine, machine_of
 from stepml.records.execution import EpochAttempt
-from stepml.records.failures import Failure
 from stepml.records.visits import Attempt, Visit
 
 FAILED = frozenset({"FAILED", "TIMED_OUT"})
@@ -109,16 +109,22 @@ def losses_feed(
     return board.feed(("losses", attempt.execution.arn), run.losses, pause_s)
 
 
-def failed_visit(now: AttemptNow, failure: Failure) -> Choice:
+def failed_visit(now: AttemptNow) -> Choice:
     """Return the choice of the visit in which an attempt has failed, or of none."""
     ranks = [rank for each in now.epoch.maps for rank in each.iterations if rank.visits]
-    named = [each for each in ranks if each.unit == "rank" and each.item == failure.rank]
-    failed = [each for each in named or ranks if each.status in FAILED]
+    failed = [each for each in ranks if each.status in FAILED]
     if failed:
-        last, name = failed[-1].visits[-1], failed[-1].execution.rpartition(":")[2]
+        first = next((each for each in failed if not _is_of_a_peer(each)), failed[0])
+        last, name = first.visits[-1], first.execution.rpartition(":")[2]
         return Choice(last.state, last.first_event, execution=name if name in now.groups else "")
     visit = next((each for each in reversed(now.visits) if each.status in FAILED), None)
     return Choice() if visit is None else Choice(visit.state, visit.first_event)
+
+
+def _is_of_a_peer(iteration: IterationRun) -> bool:
+    """Return whether a rank has failed only because another one had failed."""
+    failure = iteration.failure
+    return failure is not None and failure.rank not in (None, iteration.item)
 
 
 def events_feed(board: Board, arn: str, visit: Visit) -> Feed[Events]:

@@ -58,7 +58,7 @@ class _View:
     def __init__(self, board: Board, name: str, epoch: int, asked: Asked) -> None:
         self._board, self._job, self._epoch, self._asked = board, name, epoch, asked
         self._attempt: EpochAttempt | None = None
-        self._head = EpochHead(name, epoch)
+        self._head = EpochHead(board, name, epoch)
         self._missing = Notice()
         self._follower: Follower[AttemptNow] = Follower("the epoch's execution")
 
@@ -67,7 +67,8 @@ class _View:
         found = [each for each in attempts if self._asked.attempt in (None, each.number)]
         if not found:
             self._head.hide()
-            self._missing.empty(_missing(now.record, self._epoch, self._asked.attempt))
+            if now.look.is_whole:
+                self._missing.empty(_missing(now.record, self._epoch, self._asked.attempt))
             return
         self._missing.clear()
         self._show(now.record, found[-1], attempts)

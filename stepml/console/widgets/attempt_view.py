@@ -6,6 +6,7 @@ from stepml.client.invocations import InvocationLog
 from stepml.console.addresses import epoch_address
 from stepml.console.board import Board
 from stepml.console.executions_board import (
+    FAILED,
     AttemptNow,
     events_feed,
     failed_visit,
@@ -66,8 +67,8 @@ class AttemptView:
     def show(self, now: AttemptNow) -> None:
         """Show the execution as it is now; where it failed is chosen if nothing else is."""
         self._now = now
-        if self._view.choice == Choice() and self._attempt.failure is not None:
-            self._view.choice = failed_visit(now, self._attempt.failure)
+        if self._view.choice == Choice() and now.epoch.seen.status in FAILED:
+            self._view.choice = failed_visit(now)
         self._view.show(now.machine, now.visits_in)
         self._draw_tables()
         feed = losses_feed(self._board, self._job, self._attempt, now)

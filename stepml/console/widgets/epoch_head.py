@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from stepml.console.addresses import epoch_address, job_address
+from stepml.console.board import Board
+from stepml.console.widgets.ending import RetryDialog
 from stepml.console.widgets.facts import Tiles
 from stepml.console.widgets.failure_box import FailureBox
-from stepml.console.widgets.tags import Tag, link
+from stepml.console.widgets.tags import Tag, button, link
 from stepml.records.execution import EpochAttempt
 from stepml.reports.attempt_head import attempt_tiles, attempt_words
 from stepml.reports.run_head import status_of
@@ -20,12 +22,13 @@ class EpochHead:
 
     Parameters
     ----------
+    board : Board
     name : str
         Of the job.
     epoch : int
     """
 
-    def __init__(self, name: str, epoch: int) -> None:
+    def __init__(self, board: Board, name: str, epoch: int) -> None:
         self._job, self._epoch = name, epoch
         self._ways()
         with Tag("div") as self._box:
@@ -34,6 +37,7 @@ class EpochHead:
             self._attempts = _Attempts(name, epoch)
             self._failure = FailureBox(name)
             self._tiles = Tiles()
+            self._retry = _Retry(board, name, epoch)
 
     def hide(self) -> None:
         """Show only the ways to the job and the other epochs."""
@@ -53,6 +57,7 @@ class EpochHead:
         failure = attempt.failure
         self._failure.show(replace(failure, epoch=None) if failure else None)
         self._tiles.show(attempt_tiles(record, attempt))
+        self._retry.show(record)
 
     def _ways(self) -> None:
         name, epoch = self._job, self._epoch
@@ -62,6 +67,28 @@ class EpochHead:
             self._after = link(f"Epoch {epoch + 1}", epoch_address(name, epoch + 1), rel="next")
         self._before.set_visibility(False)
         self._after.set_visibility(False)
+
+
+class _Retry:
+    """A button that trains the epoch again, and those after it."""
+
+    def __init__(self, board: Board, name: str, epoch: int) -> None:
+        self._epoch = epoch
+        self._first: int | None = None
+        self._dialog = RetryDialog(board, name)
+        with Tag("div", classes="buttons", role="group", aria_label="Actions"):
+            self._button = button("", self._open)
+
+    def show(self, record: RunRecord) -> None:
+        """Resume a job that has failed here; train any other one again from this epoch."""
+        failure = record.failure
+        is_here = failure is not None and failure.epoch == self._epoch
+        self._first = None if is_here else self._epoch
+        self._button.say(f"{'Retry' if is_here else 'Train again'} from epoch {self._epoch}…")
+        self._button.classes(replace="main" if is_here else "")
+
+    async def _open(self) -> None:
+        await self._dialog.open(self._first)
 
 
 class _Attempts:
