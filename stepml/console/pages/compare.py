@@ -36,10 +36,19 @@ def register(board: Board) -> None:
     @ui.page(COMPARE)
     def view(request: Request) -> None:
         with frame(board, "Compare", COMPARE):
-            _CompareView(board, Compared.of_query(request.query_params.multi_items()))
+            CompareView(board, Compared.of_query(request.query_params.multi_items()))
 
 
-class _CompareView:
+class CompareView:
+    """The comparison, with the field that adds a job.
+
+    Parameters
+    ----------
+    board : Board
+    chosen : Compared
+        What the person has chosen at first.
+    """
+
     def __init__(self, board: Board, chosen: Compared) -> None:
         self._board, self._chosen = board, chosen
         # A job that has not been read has its place, so that others keep their letters.
@@ -104,14 +113,15 @@ class _CompareView:
             try:
                 comparison = await apart(self._compare)
                 if not self._shown.is_deleted:
-                    self._draw(comparison)
+                    self.show(comparison)
             except Exception as error:
                 self._notice.failed(str(defect(error)))
 
     def _compare(self) -> Comparison:
         return compare(list(self._records.values()))
 
-    def _draw(self, comparison: Comparison) -> None:
+    def show(self, comparison: Comparison) -> None:
+        """Show the jobs as they are now."""
         self._shown.set_visibility(True)
         self._notice.clear()
         self._notes.show(comparison.notes)

@@ -33,16 +33,25 @@ def register(board: Board) -> None:
     @ui.page(JOBS)
     def view(request: Request) -> None:
         with frame(board, "Jobs", JOBS):
-            _JobsView(board, JobsShown.of_query(request.query_params))
+            JobsView(board, JobsShown.of_query(request.query_params))
 
 
-class _JobsView:
+class JobsView:
+    """The list, with the fields that filter it.
+
+    Parameters
+    ----------
+    board : Board
+    shown : JobsShown
+        What the person has chosen at first.
+    """
+
     def __init__(self, board: Board, shown: JobsShown) -> None:
         self._board, self._shown = board, shown
         self._listing = JobListing()
         self._draw_filters()
         self._selection = Selection(shown.chosen, self._choose)
-        self._place = Place(self._show)
+        self._place = Place(self.show)
         self._empty = _Empty()
         with Tag("div") as self._list:
             self._count = Tag("p", classes="soft", role="status")
@@ -108,7 +117,8 @@ class _JobsView:
     def _follow(self) -> None:
         self._place.follow(jobs_feed(self._board, self._shown.asked), "the jobs")
 
-    def _show(self, listing: JobListing) -> None:
+    def show(self, listing: JobListing) -> None:
+        """Show the jobs as they are now."""
         self._listing = listing
         self._draw()
 
