@@ -23,6 +23,8 @@ class Dialog:
         Does it, if the person wants that; a `StepMLError` is shown here.
     is_risky : bool
         Whether something is lost by it.
+    on_done : callable
+        Called when it is done, and the dialog is closed.
 
     Attributes
     ----------
@@ -37,8 +39,9 @@ class Dialog:
         going: str,
         act: Callable[[], Awaitable[object]],
         is_risky: bool = False,
+        on_done: Callable[[], object] = lambda: None,
     ) -> None:
-        self._act, self._going = act, going
+        self._act, self._going, self._on_done = act, going, on_done
         self._is_working = False
         self._dialog = Tag("dialog", classes="dialog")
         self._dialog.put(aria_labelledby=f"title-{self._dialog.id}")
@@ -92,6 +95,7 @@ class Dialog:
         else:
             self._notice.clear()
             self.close()
+            self._on_done()
         finally:
             self._is_working = False
             self.allow(True)

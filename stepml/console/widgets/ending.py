@@ -35,9 +35,9 @@ class StopDialog:
     """
 
     def __init__(self, board: Board, job: str, on_done: Callable[[], object]) -> None:
-        self._board, self._job, self._on_done = board, job, on_done
+        self._board, self._job = board, job
         self._dialog = Dialog(
-            f"Stop {job}?", "Stop the job", "Stopping the job", self._stop, is_risky=True
+            f"Stop {job}?", "Stop the job", "Stopping the job", self._stop, True, on_done
         )
         with self._dialog.body:
             self._plan = Lines()
@@ -51,7 +51,6 @@ class StopDialog:
     async def _stop(self) -> None:
         await apart(lambda: self._run().stop(CAUSE))
         refresh_job(self._board, self._job)
-        self._on_done()
 
     def _run(self) -> Run:
         return self._board.client.named(self._job)
