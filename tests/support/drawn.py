@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from nicegui import Client, ui
+from nicegui import Client, core, ui
 
 from stepml.console.widgets.tags import Tag
 
@@ -13,8 +15,17 @@ from stepml.console.widgets.tags import Tag
 class Drawn:
     """The elements of one page."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, client: Client, loop: asyncio.AbstractEventLoop) -> None:
+        self._client, self._loop = client, loop
+
+    def done(self, *work: Coroutine[Any, Any, object]) -> None:
+        """Do it, all at once, and what it leaves to the event loop."""
+
+        async def all_of_it() -> None:
+            await asyncio.gather(*work)
+            await asyncio.sleep(0)
+
+        self._loop.run_until_complete(all_of_it())
 
     @property
     def tags(self) -> list[Tag]:
@@ -48,6 +59,13 @@ def is_seen(tag: Tag) -> bool:
 def drawn() -> Iterator[Drawn]:
     """Collect the elements that are made inside."""
     client = Client(ui.page("/drawn"), request=None)
-    with client:
-        yield Drawn(client)
-    client.delete()
+    loop = core.loop = asyncio.new_event_loop()
+    page = Drawn(client, loop)
+    try:
+        with client:
+            yield page
+    finally:
+        page.done()
+        client.delete()
+        core.loop = None
+        loop.close()

@@ -126,8 +126,8 @@ class JobView:
         return [head.show, actions.show], [
             lambda now: failed.show(now.record),
             lambda now: graph.show(now.record.attempts),
-            lambda now: learning.show(now.record),
-            lambda now: times.show(now.record.epochs),
+            learning.show,
+            lambda now: times.show(now.look.epochs),
             timeline.show,
             lambda now: epochs.show(now.record.attempts),
             lambda now: costs.show(now.record),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from nicegui import ui
-from nicegui.events import GenericEventArguments
 
 from stepml.client.run import Run
 from stepml.console.addresses import job_address
@@ -14,12 +13,11 @@ from stepml.console.board import Board
 from stepml.console.jobs_board import refresh_job
 from stepml.console.widgets.dialog import Dialog
 from stepml.console.widgets.facts import Lines
-from stepml.console.widgets.tags import Tag
+from stepml.console.widgets.inputs import Input
 from stepml.job.errors import StepMLError
 from stepml.reports.retry_words import retry_sentences, stop_sentences
 
 CAUSE = "by a person in the console of StepML"
-VALUE = "(event) => emit(event.target.value)"
 
 
 class StopDialog:
@@ -73,28 +71,28 @@ class RetryDialog:
         self._dialog = Dialog(f"Retry {job}?", "Retry", "Retrying the job", self._retry)
         with self._dialog.body:
             self._plan = Lines()
-            self._epoch_field = self._field("Train again from epoch (optional)", "number")
-            self._epoch_field.put(min=1, step=1)
-            self._name_field = self._field("Name of the new execution (optional)", "text")
-        self._epoch_field.on("change", self._choose_epoch, js_handler=VALUE)
-        self._name_field.on("change", self._choose_name, js_handler=VALUE)
+            self._epoch_input = Input(
+                "Train again from epoch (optional)", self._choose_epoch, type="number", min=1
+            )
+            self._name_input = Input(
+                "Name of the new execution (optional)", self._choose_name, type="text"
+            )
 
     async def open(self, epoch: int | None = None) -> None:
         """Say what will happen, and ask; ``epoch`` is the first one to train again."""
         self._epoch, self._name = epoch, None
-        self._epoch_field.put(value="" if epoch is None else str(epoch))
-        self._name_field.put(value="")
+        self._epoch_input.show("" if epoch is None else str(epoch))
+        self._name_input.show("")
         self._plan.show([])
         self._dialog.open()
         await self._explain()
 
-    async def _choose_epoch(self, event: GenericEventArguments) -> None:
-        text = str(event.args)
+    async def _choose_epoch(self, text: str) -> None:
         self._epoch = int(text) if text.isdecimal() else None
         await self._explain()
 
-    async def _choose_name(self, event: GenericEventArguments) -> None:
-        self._name = str(event.args).strip() or None
+    async def _choose_name(self, text: str) -> None:
+        self._name = text or None
         await self._explain()
 
     async def _explain(self) -> None:
@@ -114,14 +112,6 @@ class RetryDialog:
 
     def _run(self) -> Run:
         return self._board.client.named(self._job)
-
-    @staticmethod
-    def _field(label: str, kind: str) -> Tag:
-        with Tag("div", classes="field"):
-            named = Tag("label", label)
-            made = Tag("input", type=kind, autocomplete="off")
-            named.put(for_=made.html_id)
-            return made
 
 
 async def _explain(dialog: Dialog, plan: Lines, read: Callable[[], list[str]]) -> None:

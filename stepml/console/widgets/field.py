@@ -61,7 +61,7 @@ class FieldView:
         self.text = text
         if self.field.is_closed:
             self._offer(text)
-        _set_value(self.control, text)
+        set_value(self.control, text)
 
     def blame(self, mistakes: Sequence[str]) -> None:
         """Show the mistakes of the field, or none."""
@@ -138,7 +138,7 @@ class TextView:
         if text == self._text:
             return
         self._text = text
-        _set_value(self.control, text)
+        set_value(self.control, text)
 
     def blame(self, mistakes: Sequence[str]) -> None:
         """Show mistakes, or none."""
@@ -152,7 +152,8 @@ class TextView:
             self._on_change(self._text)
 
 
-def _set_value(control: Tag, text: str) -> None:
+def set_value(control: Tag, text: str) -> None:
+    """Give a control another value, which the browser has."""
     # Later, as the element may be new, or a choice.
     change = f"getHtmlElement({control.id}).value = {json.dumps(text)}"
     control.client.run_javascript(f"setTimeout(() => {{ {change}; }})")

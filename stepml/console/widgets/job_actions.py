@@ -42,7 +42,7 @@ class JobActions:
         """Offer what can be done with the job as it is."""
         is_running, succeeded = now.record.is_running, now.record.status == SUCCEEDED
         self._stop_button.set_visibility(is_running)
-        self._retry_button.say("Train again…" if is_running or succeeded else "Retry…")
+        self._retry_button.say("Retry from an epoch…" if is_running or succeeded else "Retry…")
         self._retry_button.classes(replace="" if is_running or succeeded else "main")
         # Without an epoch, nothing of such a job could be retried.
         self._first_epoch = max(now.look.finished, 1) if is_running or succeeded else None

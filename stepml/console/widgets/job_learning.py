@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from stepml.console.addresses import epoch_address
+from stepml.console.jobs_board import JobNow
 from stepml.console.widgets.charts import LineChart
 from stepml.console.widgets.tags import Tag
 from stepml.reports.learning_curves import learning_lines
 from stepml.reports.run_head import judged_rows
-from stepml.reports.run_record import RunRecord
 
 
 class JobLearning:
@@ -25,13 +25,13 @@ class JobLearning:
         self._place = Tag("div", classes="charts")
         self._charts: dict[str, LineChart] = {}
 
-    def show(self, record: RunRecord) -> None:
-        """Show the epochs so far."""
-        epochs = record.epochs
+    def show(self, now: JobNow) -> None:
+        """Show the epochs so far, also those taken over from another job."""
+        epochs = now.look.epochs
         self._none.set_visibility(not epochs)
         if not epochs:
             return
-        for title, lines in learning_lines(epochs, judged_rows(record)):
+        for title, lines in learning_lines(epochs, judged_rows(now.record)):
             if title not in self._charts:
                 with self._place:
                     self._charts[title] = LineChart(title, "epoch", address_of=self._address)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from nicegui.events import GenericEventArguments
-
 from stepml.console.addresses import epoch_address, job_address
 from stepml.console.widgets.bars import Bars
 from stepml.console.widgets.charts import LineChart
+from stepml.console.widgets.inputs import Input
 from stepml.console.widgets.report_table import NumbersBehind
 from stepml.console.widgets.tags import Tag, button
 from stepml.job.parts import FunctionTimes
@@ -91,9 +90,7 @@ class EpochChooser:
         with Tag(
             "div", "", "chooser", role="group", aria_label="Epoch of the timeline"
         ) as self._box:
-            Tag("label", "Epoch", for_="timeline-epoch")
-            self._field = Tag("input", type="number", id="timeline-epoch", min=1, step=1)
-            self._field.on("change", self._typed, js_handler="(e) => emit(e.target.value)")
+            self._input = Input("Epoch", self._typed, "chooser", type="number", min=1)
             self._back = button("Previous", lambda: self._step(-1))
             self._on = button("Next", lambda: self._step(1))
             self._latest = button("Newest", lambda: self._choose(None))
@@ -108,13 +105,13 @@ class EpochChooser:
         self._newest = newest
         self._box.set_visibility(newest > 0)
         epoch = self.epoch
-        self._field.put(max=newest, value=str(epoch))
+        self._input.control.put(max=newest)
+        self._input.show(str(epoch))
         self._back.put(disabled=epoch <= 1)
         self._on.put(disabled=epoch >= newest)
         self._latest.put(aria_pressed="true" if self.chosen is None else "false")
 
-    def _typed(self, event: GenericEventArguments) -> None:
-        text = str(event.args)
+    def _typed(self, text: str) -> None:
         if text.isdecimal() and int(text) > 0:
             self._choose(min(int(text), self._newest))
         else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 from uuid import uuid4
 
@@ -26,17 +25,14 @@ def click(page: Drawn, text: str, times: int = 1) -> None:
         with button:
             await handler()
 
-    async def all_at_once() -> None:
-        await asyncio.gather(*(call(each) for each in handlers * times))
-
-    asyncio.run(all_at_once())
+    page.done(*(call(each) for each in handlers * times))
 
 
 def test_a_stop_is_explained_before_anything_is_done(stack: MotoStack) -> None:
     client = stack.client("endless")
     job = started(client)
     with drawn() as page:
-        asyncio.run(StopDialog(Board(client), job, lambda: None).open())
+        page.done(StopDialog(Board(client), job, lambda: None).open())
         said = page.texts("p")
     assert any("executions end at once" in text for text in said)
     assert client.named(job).status == "RUNNING"
@@ -49,7 +45,7 @@ def test_a_retry_from_an_epoch_is_explained_and_started_once(stack: MotoStack) -
     n_jobs = len(client.jobs(100))
     with drawn() as page:
         dialog = RetryDialog(Board(client), job)
-        asyncio.run(dialog.open(2))
+        page.done(dialog.open(2))
         said = " ".join(page.texts("p"))
         click(page, "Retry", times=3)
     assert "from epoch 2 on" in said
@@ -61,10 +57,10 @@ def test_a_refusal_is_said_in_place_until_another_epoch_is_chosen(stack: MotoSta
     job = started(client)
     with drawn() as page:
         dialog = RetryDialog(Board(client), job)
-        asyncio.run(dialog.open(9))
+        page.done(dialog.open(9))
         refused = page.texts("p")
         is_disabled = bool(page.find("button", "Retry").props.get("disabled"))
-        asyncio.run(dialog.open(1))
+        page.done(dialog.open(1))
         allowed = page.texts("p")
         is_enabled = not page.find("button", "Retry").props.get("disabled")
     assert any(text.startswith("epoch: expected 1 to 1") for text in refused)
