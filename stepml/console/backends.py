@@ -31,8 +31,10 @@ class Backend:
         return self.id != self.first_id
 
 
-def look_at(connection: Connection) -> Backend:
-    """Ask a local AWS for its id; AWS is not asked, as every view says what fails there.
+def present_id(connection: Connection) -> str:
+    """Return the id of the local AWS at an address; "" for AWS, which is not asked.
+
+    What fails there, every view says.
 
     Raises
     ------
@@ -40,7 +42,7 @@ def look_at(connection: Connection) -> Backend:
         No local AWS answers.
     """
     if not connection.local_id or connection.endpoint_url is None:
-        return Backend("", "")
+        return ""
     place = connection.endpoint_url
     try:
         answer = ask(place, ASK_TIMEOUT_S)
@@ -48,7 +50,7 @@ def look_at(connection: Connection) -> Backend:
         raise EndpointUnreachableError(f"no local AWS answers at {place}: {error}") from error
     if answer is None:
         raise EndpointUnreachableError(f"the local AWS at {place} does not run")
-    return Backend(connection.local_id, str(answer["id"]))
+    return str(answer["id"])
 
 
 def pause_of(backend: Backend) -> float | None:

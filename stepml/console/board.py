@@ -6,9 +6,10 @@ from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
 from stepml.client.client import Client
+from stepml.client.connection import connect_local
 from stepml.client.job_list import JobList
 from stepml.client.pacing import Pacing
-from stepml.console.backends import Backend, look_at, pause_of
+from stepml.console.backends import Backend, pause_of, present_id
 from stepml.console.defects import Worded, defect
 from stepml.console.feeds import Feed
 
@@ -27,23 +28,38 @@ class Board:
 
     Attributes
     ----------
+    client : Client
+        Another one after `keep_up` has found another local AWS.
     jobs : JobList
         Which knows the jobs that have been listed.
+    backend : Feed of Backend
+        Says whether the services answer.
     """
 
     def __init__(self, client: Client, worded: Worded = defect) -> None:
-        self.client = client
         self.pacing = Pacing()
-        client.connection.pace(self.pacing)
         self.worded = worded
+        self._first_id = client.connection.local_id
+        self.backend: Feed[Backend] = Feed(self._look, pause_of, worded)
+        self._begin(client)
+
+    def _begin(self, client: Client) -> None:
+        self.client = client
+        client.connection.pace(self.pacing)
         self.jobs = JobList(client)
         self._feeds: dict[Hashable, Feed[Any]] = {}
         self._shared: dict[Hashable, Any] = {}
 
-    @property
-    def backend(self) -> Feed[Backend]:
-        """The feed that says whether the services answer."""
-        return self.feed("backend", lambda: look_at(self.client.connection), pause_of)
+    def _look(self) -> Backend:
+        return Backend(self._first_id, present_id(self.client.connection))
+
+    def keep_up(self, backend: Backend) -> None:
+        """Forget everything if another local AWS answers: its jobs are others."""
+        connection = self.client.connection
+        if backend.id != connection.local_id and connection.endpoint_url is not None:
+            region = connection.session.region_name
+            again = connect_local(connection.endpoint_url, region, backend.id)
+            self._begin(Client(again, self.client.stack_name))
 
     @property
     def place(self) -> str:
@@ -85,5 +101,5 @@ class Board:
 
     def _drop_idle(self) -> None:
         idle = [key for key, feed in self._feeds.items() if not feed.is_followed]
-        for key in idle[: len(idle) - MOST_IDLE]:
+        for key in idle[: max(0, len(idle) - MOST_IDLE)]:
             del self._feeds[key]

@@ -60,10 +60,17 @@ def _show_place(board: Board) -> None:
         Tag("span", board.place)
         state = Tag("span", classes="backend", role="status")
 
+    shown = board.client
+
     def hear(reading: Reading[Backend]) -> None:
-        if not state.is_deleted:
-            state.classes(replace=f"backend {'is-away' if reading.error else ''}".strip())
-            state.say(words_of(reading))
+        if state.is_deleted:
+            return
+        if reading.value is not None:
+            board.keep_up(reading.value)
+        if board.client is not shown:  # nothing of this page is true any more
+            state.client.run_javascript("location.reload()")
+        state.classes(replace=f"backend {'is-away' if reading.error else ''}".strip())
+        state.say(words_of(reading))
 
     state.client.on_delete(board.backend.follow(hear))
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from stepml.client.connection import connect, connect_local
-from stepml.console.backends import Backend, look_at, pause_of, words_of
+from stepml.console.backends import Backend, pause_of, present_id, words_of
 from stepml.console.feeds import Reading
 from stepml.local.ports import port_of, reserve_port
 from stepml.local_identity import endpoint_url
@@ -17,7 +17,7 @@ NOON = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 
 
 def test_aws_itself_is_not_asked() -> None:
-    backend = look_at(connect(None, "us-east-1"))
+    backend = Backend("", present_id(connect(None, "us-east-1")))
     assert pause_of(backend) is None
     assert words_of(Reading(backend, read_at=NOON)) == ""
 
@@ -26,7 +26,7 @@ def test_a_local_aws_that_does_not_run_is_named() -> None:
     with reserve_port(0) as reserved:
         url = endpoint_url(port_of(reserved))
         with pytest.raises(EndpointUnreachableError, match=f"{url} does not run"):
-            look_at(connect_local(url, identity="a"))
+            present_id(connect_local(url, identity="a"))
 
 
 def test_the_head_says_only_what_is_not_as_it_should_be() -> None:

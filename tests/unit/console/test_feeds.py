@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from stepml.client.client import Client
-from stepml.client.connection import Connection
+from stepml.client.connection import Connection, connect_local
+from stepml.console.backends import Backend
 from stepml.console.board import MOST_IDLE, Board
 from stepml.console.feeds import Feed, Reading
 from stepml.job.errors import StepMLError
@@ -191,11 +192,25 @@ def test_a_board_keeps_feeds_that_pages_follow_and_the_newest_others() -> None:
 
         followed = feed(0)
         leave = followed.follow(Heard())
-        second = feed(1)
-        for key in range(2, MOST_IDLE + 10):
-            feed(key)
+        idle = [feed(key) for key in range(1, MOST_IDLE + 1)]
+        assert [feed(key) for key in range(1, MOST_IDLE + 1)] == idle
+        feed(MOST_IDLE + 1)
+        feed(MOST_IDLE + 2)
         assert feed(0) is followed
-        assert feed(1) is not second
+        assert feed(1) is not idle[0]
         leave()
 
     run(scenario)
+
+
+def test_a_board_forgets_what_another_local_aws_said() -> None:
+    first = Client(connect_local("http://127.0.0.1:9", identity="a"), "mine")
+    board = Board(first)
+    known = board.feed("jobs", Source("a").read, lambda _: None)
+    board.keep_up(Backend("a", "a"))
+    assert (board.client, board.feed("jobs", Source("b").read, lambda _: None)) == (first, known)
+    board.keep_up(Backend("a", "b"))
+    assert board.feed("jobs", Source("b").read, lambda _: None) is not known
+    connection = board.client.connection
+    assert (connection.local_id, connection.place) == ("b", "http://127.0.0.1:9")
+    assert board.client.stack_name == "mine"
