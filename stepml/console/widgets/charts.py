@@ -8,10 +8,16 @@ from functools import partial
 from nicegui import ui
 from nicegui.events import GenericEventArguments
 
-from stepml.console.widgets.line_options import Span, is_logarithmic, line_options, summary
+from stepml.console.widgets.line_options import (
+    Span,
+    finite,
+    is_logarithmic,
+    line_options,
+    summary,
+)
 from stepml.console.widgets.table import Cell, Column, Table
 from stepml.console.widgets.tags import Tag, button
-from stepml.reports.charts import COLOURS, Series, finite_points
+from stepml.reports.charts import COLOURS, Series
 
 Values = tuple[float, dict[str, float]]  # of the x axis, and of each line there
 _PLACE = (
@@ -60,7 +66,8 @@ class LineChart:
         self.title, self.x_title = title, x_title
         self._address_of, self._on_log = address_of, on_log
         self._is_log = is_log
-        self._series: list[Series] = []
+        self._given: list[Series] = []
+        self._series: list[Series] = []  # the finite points of these
         with Tag("figure", classes="plot") as self.figure:
             with Tag("figcaption", classes="plot-head"):
                 Tag("span", title, "plot-title")
@@ -78,11 +85,11 @@ class LineChart:
 
     def show(self, series: Sequence[Series]) -> None:
         """Draw these lines; nothing happens if they are drawn already."""
-        if list(series) == self._series:
+        if list(series) == self._given:
             return
-        self._series = list(series)
+        self._given, self._series = list(series), finite(series)
         self._legend.show([each.name for each in series], [each.is_dashed for each in series])
-        self._table.show(series)
+        self._table.show(self._series)
         self._draw()
 
     def hide(self, names: Collection[str]) -> None:
@@ -91,14 +98,14 @@ class LineChart:
         self._draw()
 
     def _draw(self) -> None:
-        has_points = any(finite_points(each.points) for each in self._series)
+        has_points = any(each.points for each in self._series)
         self._empty.set_visibility(not has_points)
         for part in (self._chart, self._table.element, self._log_label):
             part.set_visibility(has_points)
         options = line_options(
             self._series, self.x_title, hidden=self._legend.hidden, is_log=self._is_log
         )
-        self._log.put(checked=is_logarithmic(self._series, self._is_log))
+        self._log.put(checked=is_logarithmic(options))
         if options != self._chart.options:
             self._chart.props["options"] = options
             self._chart.props["aria-label"] = summary(self.title, self._series, self.x_title)
@@ -123,7 +130,7 @@ class LineChart:
 
     def _go(self, event: GenericEventArguments) -> None:
         pixel, width = event.args
-        xs = [x for each in self._series for x, _ in finite_points(each.points)]
+        xs = [x for each in self._series for x, _ in each.points]
         if xs and self._address_of is not None:
             at = Span.of(self._series).value_at(pixel, width)
             ui.navigate.to(self._address_of(min(xs, key=lambda x: abs(x - at))))
@@ -235,7 +242,7 @@ def value_rows(series: Sequence[Series]) -> list[Values]:
     """Return a row for each value of the x axis, in their order, with the lines' values there."""
     rows: dict[float, dict[str, float]] = {}
     for each in series:
-        for x, y in finite_points(each.points):
+        for x, y in each.points:
             rows.setdefault(x, {})[each.name] = y
     return sorted(rows.items())
 

@@ -6,7 +6,7 @@ begins with a colon would be run as JavaScript.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +33,7 @@ class Span:
     @classmethod
     def of(cls, series: Sequence[Series]) -> Span:
         """Return the span of all points; efforts such as seconds begin at zero."""
-        xs = [x for each in series for x, _ in finite_points(each.points)] or [0.0]
+        xs = [x for each in series for x, _ in each.points] or [0.0]
         low, high = min(xs), max(xs)
         if not cls(low, high).is_whole:
             low = min(low, 0.0)
@@ -50,6 +50,11 @@ class Span:
         return self.low + min(max(share, 0.0), 1.0) * (self.high - self.low)
 
 
+def finite(series: Iterable[Series]) -> list[Series]:
+    """Return lines without the points that are infinite or no number."""
+    return [Series(each.name, finite_points(each.points), each.is_dashed) for each in series]
+
+
 def line_options(
     series: Sequence[Series],
     x_title: str,
@@ -63,7 +68,7 @@ def line_options(
     Parameters
     ----------
     series : sequence of Series
-        Points that are not finite are left out; long lines are thinned.
+        As from `finite`; long lines are thinned.
     x_title, y_title : str
     hidden : collection of str
         The names of lines that are not drawn.
@@ -71,11 +76,11 @@ def line_options(
         Whether the y axis is logarithmic; by default if few values are much larger than most.
     """
     drawn = [
-        Series(each.name, [] if each.name in hidden else finite_points(each.points))
+        Series(each.name, () if each.name in hidden else each.points, each.is_dashed)
         for each in series
     ]
     ys = [y for each in drawn for _, y in each.points]
-    is_log, span = is_logarithmic(drawn, is_log), Span.of(series)
+    is_log, span = _is_logarithmic(ys, is_log), Span.of(series)
     return {
         "animation": False,
         "aria": {"enabled": False},  # the element says more
@@ -90,15 +95,17 @@ def line_options(
         "tooltip": _tooltip(x_title, span),
         "xAxis": _x_axis(span, x_title),
         "yAxis": _y_axis([y for y in ys if y > 0], y_title) if is_log else _linear(y_title),
-        "series": [
-            _line(each, index, series[index].is_dashed, is_log) for index, each in enumerate(drawn)
-        ],
+        "series": [_line(each, index, is_log) for index, each in enumerate(drawn)],
     }
 
 
-def is_logarithmic(series: Sequence[Series], chosen: bool | None = None) -> bool:
+def is_logarithmic(options: Mapping[str, Any]) -> bool:
+    """Return whether the y axis of options is logarithmic."""
+    return bool(options["yAxis"]["type"] == "log")
+
+
+def _is_logarithmic(ys: Sequence[float], chosen: bool | None) -> bool:
     """Return whether the y axis is logarithmic; it cannot be without positive values."""
-    ys = [y for each in series for _, y in finite_points(each.points)]
     if not any(y > 0 for y in ys):
         return False
     return scale_of(ys, 0.0, 1.0).is_logarithmic if chosen is None else chosen
@@ -107,23 +114,28 @@ def is_logarithmic(series: Sequence[Series], chosen: bool | None = None) -> bool
 def summary(title: str, series: Sequence[Series], x_title: str) -> str:
     """Return a chart in a sentence, for people who do not see it."""
     lines = [
-        f"{each.name}: {points[0][1]:.4g} to {points[-1][1]:.4g}"
+        f"{each.name}: {each.points[0][1]:.4g} to {each.points[-1][1]:.4g}"
         for each in series
-        if (points := finite_points(each.points))
+        if each.points
     ]
     span = Span.of(series)
     return f"{title}, {x_title} {span.low:.4g} to {span.high:.4g}. {'; '.join(lines)}"
 
 
-def _line(series: Series, index: int, is_dashed: bool, is_log: bool) -> dict[str, Any]:
+def _line(series: Series, index: int, is_log: bool) -> dict[str, Any]:
     colour = f"var(--c{index % COLOURS})"
     points = thinned([point for point in series.points if point[1] > 0 or not is_log])
     return {
         "type": "line",
         "name": series.name,
-        "data": [[_rounded(x), _rounded(y)] for x, y in points],
+        # Tuples: NiceGUI would watch each list of them for changes.
+        "data": tuple((_rounded(x), _rounded(y)) for x, y in points),
         "color": colour,
-        "lineStyle": {"width": 2, "color": colour, "type": "dashed" if is_dashed else "solid"},
+        "lineStyle": {
+            "width": 2,
+            "color": colour,
+            "type": "dashed" if series.is_dashed else "solid",
+        },
         "symbol": SYMBOLS[index % len(SYMBOLS)],
         "symbolSize": 6,
         "showSymbol": len(points) <= MOST_DOTS,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from stepml.console.widgets.charts import value_rows
-from stepml.console.widgets.line_options import LEFT, RIGHT, Span, line_options, summary
+from stepml.console.widgets.line_options import LEFT, RIGHT, Span, finite, line_options, summary
 from stepml.reports.charts import MOST_POINTS, Series
 
 FALLING = Series("validation", [(1, 0.9), (2, 0.5), (3, 0.4)])
@@ -36,7 +36,7 @@ def _keys(value: Any) -> Iterator[str]:
     "series", [[], [FALLING], [STEEP], HOSTILE, [Series("zero", [(1, 0.0), (2, -1.0)])]]
 )
 def test_options_are_json_without_functions(series: list[Series], is_log: bool | None) -> None:
-    options = line_options(series, "epoch", is_log=is_log)
+    options = line_options(finite(series), "epoch", is_log=is_log)
     json.dumps(options, allow_nan=False)
     assert not [key for key in _keys(options) if key.startswith(":")]
     assert not {each.name for each in series} & {*_keys(options)} - {""}
@@ -45,7 +45,7 @@ def test_options_are_json_without_functions(series: list[Series], is_log: bool |
 def test_a_hidden_line_keeps_its_place_and_its_colour() -> None:
     both = [FALLING, STEEP]
     shown, some = line_options(both, "epoch"), line_options(both, "epoch", hidden={"validation"})
-    assert some["series"][0]["data"] == []
+    assert some["series"][0]["data"] == ()
     assert [each["color"] for each in some["series"]] == [each["color"] for each in shown["series"]]
     assert some["xAxis"] == shown["xAxis"]
 
@@ -73,7 +73,8 @@ def test_a_place_in_the_chart_is_a_value() -> None:
 
 
 def test_rows_join_the_lines() -> None:
-    assert value_rows([FALLING, Series("training", [(2, 0.1), (9, math.nan)])]) == [
+    training = Series("training", [(2, 0.1), (9, math.nan)])
+    assert value_rows(finite([FALLING, training])) == [
         (1, {"validation": 0.9}),
         (2, {"validation": 0.5, "training": 0.1}),
         (3, {"validation": 0.4}),
