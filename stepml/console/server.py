@@ -17,7 +17,7 @@ from stepml.console.access import Access
 from stepml.console.board import Board
 from stepml.console.guard import Guard
 from stepml.console.log_lines import log_as_lines
-from stepml.console.pages import compare, data, epoch, job, jobs, new
+from stepml.console.pages import channels, compare, data, epoch, job, jobs, new
 from stepml.console.sockets import Place, listening
 from stepml.console.styles import SIGN, script, style_sheet, versioned
 
@@ -27,7 +27,7 @@ END_S = 1.0  # for answers that are being sent, when the console ends
 KEPT = {"cache-control": "private, max-age=31536000, immutable"}  # its address has its version
 # Of FastAPI, which NiceGUI builds on; they describe no page.
 UNUSED = ("/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json")
-VIEWS = (jobs, job, epoch, new, compare, data)
+VIEWS = (jobs, job, epoch, new, compare, data, channels)
 
 
 def application(board: Board, access: Access) -> ASGIApp:

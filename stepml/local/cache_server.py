@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from stepml.local.channel_programs import CacheError, LocalProgram
+from stepml.local.channel_programs import CacheError, CacheProgram, LocalProgram
 from stepml.local.keeper import TRIES, Keeper
 from stepml.local.ports import port_of
 from stepml.local_identity import HOST
@@ -68,6 +68,12 @@ class CacheServer:
             self._keeper.pid,
             self._program.parameters(port),
         )
+
+    def counts(self) -> dict[str, int]:
+        """Return what a cache has, by CloudWatch's names; {} while it does not run."""
+        if self._keeper.pid is None or not isinstance(self._program, CacheProgram):
+            return {}
+        return self._program.counts(self.port)
 
     def require(self) -> None:
         """Start the server unless it runs and answers.

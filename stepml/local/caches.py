@@ -117,6 +117,11 @@ class Caches:
         """Return ``host:port`` of each channel's server."""
         return {name: f"{HOST}:{server.port}" for name, server in self._servers.items()}
 
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Return what each running server has, by ``host:port`` and CloudWatch's names."""
+        servers = self._servers.values()
+        return {f"{HOST}:{each.port}": each.counts() for each in servers}
+
     def close(self) -> None:
         """End all servers and release their ports."""
         for server in self._servers.values():

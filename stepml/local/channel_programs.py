@@ -55,6 +55,9 @@ class CacheProgram:
     arguments: Callable[[int, Path], list[str]]  # from the port and the directory
     question: bytes  # a request for the server's process id
     answer: re.Pattern[bytes]  # finds the process id in the answer
+    count_question: bytes  # a request for what the server has
+    count_answer: re.Pattern[bytes]  # finds the groups `items` and `bytes` in the answer
+    bytes_metric: str  # the name of the bytes in CloudWatch
 
     def url(self, port: int) -> str:
         """Return the address for functions of the server on ``port``."""
@@ -91,18 +94,33 @@ class CacheProgram:
     def close(self) -> None:
         """Do nothing: it has no second port."""
 
+    def counts(self, port: int) -> dict[str, int]:
+        """Return what the server on ``port`` has, by CloudWatch's names; {} without an answer."""
+        found = answer_of(port, self.count_question, self.count_answer)
+        if found is None:
+            return {}
+        return {"CurrItems": int(found["items"]), self.bytes_metric: int(found["bytes"])}
+
 
 def pid_answered(
     port: int, question: bytes, answer: re.Pattern[bytes], context: ssl.SSLContext | None = None
 ) -> int | None:
-    """Ask the server on ``port`` for its process id; None if it does not answer.
+    """Ask the server on ``port`` for its process id, as `answer_of`."""
+    found = answer_of(port, question, answer, context)
+    return None if found is None else int(found[1])
+
+
+def answer_of(
+    port: int, question: bytes, answer: re.Pattern[bytes], context: ssl.SSLContext | None = None
+) -> re.Match[bytes] | None:
+    """Ask the server on ``port``; None if it does not answer.
 
     Parameters
     ----------
     port : int
     question : bytes
     answer : pattern
-        Finds the process id in the answer.
+        Finds what was asked for.
     context : SSLContext, optional
         Of a server that encrypts.
     """
@@ -119,7 +137,7 @@ def pid_answered(
             received += more
             if not more or len(received) > _LONGEST_ANSWER:
                 return None
-        return int(found[1])
+        return found
     return None
 
 
@@ -144,6 +162,9 @@ REDIS = CacheProgram(
     arguments=_redis_arguments,
     question=b"INFO server\r\n",
     answer=re.compile(rb"process_id:(\d+)\r\n"),
+    count_question=b"INFO memory\r\nDBSIZE\r\n",
+    count_answer=re.compile(rb"\nused_memory:(?P<bytes>\d+)\r\n.*\n:(?P<items>\d+)\r\n", re.DOTALL),
+    bytes_metric="BytesUsedForCache",
 )
 MEMCACHED = CacheProgram(
     channel="memcached",
@@ -152,5 +173,10 @@ MEMCACHED = CacheProgram(
     arguments=_memcached_arguments,
     question=b"stats\r\n",
     answer=re.compile(rb"STAT pid (\d+)\r\n"),
+    count_question=b"stats\r\n",
+    count_answer=re.compile(
+        rb"STAT bytes (?P<bytes>\d+)\r\n.*?STAT curr_items (?P<items>\d+)\r\n", re.DOTALL
+    ),
+    bytes_metric="BytesUsedForCacheItems",
 )
 PROGRAMS = (REDIS, MEMCACHED)

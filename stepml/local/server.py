@@ -32,6 +32,7 @@ from stepml.local import (
     service_limits,
     web_pages,
 )
+from stepml.local.cache_metrics import cache_metrics
 from stepml.local.caches import Caches
 from stepml.local.cloudformation import cloudformation_seams
 from stepml.local.code_store import CodeStore
@@ -147,6 +148,7 @@ class LocalAws:
         self._concurrency = concurrency
         _configure_moto()
         self._caches = Caches(self.port, state, keep=keep)
+        self._metrics = cache_metrics(self._caches)  # as long as the server
         self._networking = Networking(network, self._caches.addresses(), self._respond)
         code = CodeStore(state / "code")
         code.remove_unused()

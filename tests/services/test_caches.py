@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -344,3 +345,45 @@ def test_nothing_starts_once_they_are_closed(tmp_path: Path) -> None:
     made.close()
     with pytest.raises(CacheError, match="the local AWS is ending"):
         made.start_for('{"exchange": {"channel": "redis"}}')
+
+
+def metric(aws: RunningAws, namespace: str, name: str, dimensions: dict[str, str]) -> float | None:
+    """Return the newest value of a metric in CloudWatch."""
+    now = datetime.now(UTC)
+    named = [{"Name": key, "Value": value} for key, value in dimensions.items()]
+    answer = aws.client("cloudwatch").get_metric_statistics(
+        Namespace=namespace,
+        MetricName=name,
+        Dimensions=named,
+        StartTime=now - timedelta(days=2),
+        EndTime=now + timedelta(minutes=1),
+        Period=86_400,
+        Statistics=["Maximum"],
+    )
+    return answer["Datapoints"][-1]["Maximum"] if answer["Datapoints"] else None
+
+
+def test_cloudwatch_counts_what_caches_have(aws: RunningAws) -> None:
+    redis, memcached = address(started(aws, "redis")), address(started(aws, "memcached"))
+    clients = [Redis(*redis), Memcached(memcached)]
+    for client in clients:
+        client.set("a", "x" * 5000)
+        client.set("b", "y")
+    ids = [{"CacheClusterId": f"{host}:{port}"} for host, port in (redis, memcached)]
+    for each, bytes_name in zip(ids, ("BytesUsedForCache", "BytesUsedForCacheItems"), strict=True):
+        assert metric(aws, "AWS/ElastiCache", "CurrItems", each) == 2
+        assert (metric(aws, "AWS/ElastiCache", bytes_name, each) or 0) > 5000
+    for client in clients:
+        client.delete("a")
+        client.delete("b")
+        client.close()
+
+
+def test_cloudwatch_counts_the_bytes_of_a_bucket(aws: RunningAws) -> None:
+    bucket = f"counted-{os.urandom(4).hex()}"
+    s3 = aws.client("s3")
+    s3.create_bucket(Bucket=bucket)
+    for name in ("a", "b", "b"):
+        s3.put_object(Bucket=bucket, Key=name, Body=b"x" * 1000)
+    of_bucket = {"StorageType": "StandardStorage", "BucketName": bucket}
+    assert metric(aws, "AWS/S3", "BucketSizeBytes", of_bucket) == 2000

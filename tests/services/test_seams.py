@@ -128,6 +128,7 @@ def still_needed() -> dict[str, Any]:
     from moto.s3 import notifications
     from moto.s3.models import FakeBucket, FakeKey, S3Backend
     from moto.s3.responses import S3Response
+    from moto.s3.utils import _VersionedKeyStore
     from moto.stepfunctions.models import StateMachine, StepFunctionBackend
     from moto.stepfunctions.parser.asl.component import eval_component
     from moto.stepfunctions.parser.asl.component.common.error_name.error_equals_decl import (
@@ -335,6 +336,7 @@ def still_needed() -> dict[str, Any]:
         "Table.put_item": _lacks(Table.put_item, "with "),
         "S3Response.put_object": _lacks(S3Response.put_object, "with "),
         "_VersionedKeyStore.items": _fails_when_a_key_goes(),
+        "_VersionedKeyStore.item_size": not _lacks(_VersionedKeyStore.item_size, "getsizeof"),
         **{
             f"CloudFormationBackend.{operation}": _lacks(
                 getattr(CloudFormationBackend, operation), "Transform"

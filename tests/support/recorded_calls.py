@@ -37,6 +37,7 @@ PREFIXES = {"stepfunctions": "states"}
 # Parameters that name a resource, with the form of its ARN.
 NAMED = {
     "cloudformation": {"StackName": "stack/{}/id", "ChangeSetName": "changeSet/{}/id"},
+    "dynamodb": {"TableName": "table/{}"},
     "lambda": {"FunctionName": "function:{}"},
     "logs": {"logGroupName": "log-group:{}"},
     "secretsmanager": {"SecretId": "secret:{}-a1b2c3", "Name": "secret:{}-a1b2c3"},
