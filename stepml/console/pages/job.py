@@ -38,6 +38,12 @@ PARTS = {  # of the page, each with its address in it
 }
 
 
+# The parts come after the page: the browser has looked for the one of the address in vain.
+TO_THE_PART = (
+    "setTimeout(() => document.getElementById(location.hash.slice(1))?.scrollIntoView(), 300)"
+)
+
+
 class Chosen:
     """What a person has chosen on the page of a job; it is in the page's address."""
 
@@ -95,6 +101,7 @@ class JobView:
         """Show the job as it is now."""
         if self._shown is None:
             self._heads, self._parts = self._build(now)
+            ui.run_javascript(TO_THE_PART)
         for show in self._heads:  # the time so far
             show(now)
         if now.look is not self._shown:

@@ -67,7 +67,7 @@ class FailedAttempts:
     """The attempts that failed, the newest first, and why; nothing while there are none."""
 
     def __init__(self, job: str) -> None:
-        with Tag("section", aria_labelledby="failed") as self._section:
+        with Tag("div", classes="failed-attempts") as self._section:
             Tag("h2", "Attempts that did not succeed", id="failed")
             self._words = Tag("p", classes="soft")
             columns = [
