@@ -12,6 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from stepml.cli.app import app
+from stepml.console.board import Board
+from tests.support.console_views import first_reading, views
 from tests.support.moto_stack import MotoStack
 from tests.support.paths import ROOT
 from tests.support.recorded_calls import (
@@ -108,6 +110,18 @@ def test_a_policy_allows_what_the_commands_of_its_person_call(
     run(*(each.format(name=ended, job=job, study=study) for each in command))
     assert calls
     assert denied(policy(person), calls) == []
+
+
+def test_the_policy_of_viewers_allows_what_every_view_of_the_console_reads(
+    calls: list[Call], ended: str, stack: MotoStack
+) -> None:
+    board = Board(stack.client())
+    epoch_arn = stack.start_child(f"{ended}-1", job_id=ended, epoch=1)
+    for name, view in views(board, ended, epoch_arn).items():
+        calls.clear()
+        reading = first_reading(view())
+        assert "defect" not in str(reading.error), name
+        assert denied(policy("viewer"), calls) == [], name
 
 
 def test_what_changes_something_is_left_to_those_who_may() -> None:
