@@ -48,6 +48,8 @@ VIEWS = [
     "/new?like={job}",
     "/nowhere",
     "/data",
+    "/compare",
+    "/compare?job={job}&job=absent&by=second",
 ]
 sizes = pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
 

@@ -19,6 +19,7 @@ LONGEST_LABEL = 3  # characters of a name that has room behind its line
 DIGITS = 6
 MANY = 100.0  # largest by smallest value from which a logarithmic axis has powers of ten
 FEW = 8.0  # … and below which the ends of its axis have labels, as it has few powers of two
+FEW_DOTS = 30  # of more, the dots of a line are small
 _TEXT = {"color": "var(--soft)", "fontSize": 12}
 _GRID = {"lineStyle": {"color": "var(--edge)"}}
 
@@ -137,7 +138,7 @@ def _line(series: Series, index: int, is_log: bool) -> dict[str, Any]:
             "type": "dashed" if series.is_dashed else "solid",
         },
         "symbol": SYMBOLS[index % len(SYMBOLS)],
-        "symbolSize": 6,
+        "symbolSize": 6 if len(points) <= FEW_DOTS else 4,
         "showSymbol": len(points) <= MOST_DOTS,
         "showAllSymbol": True,
         "emphasis": {"disabled": True},
