@@ -40,12 +40,16 @@ class EpochsTable:
 
     def __init__(self, job: str, sorted_by: str, on_sort: Callable[[str], object]) -> None:
         self._job, self._sorted_by, self._on_sort = job, sorted_by, on_sort
+        self._none = Tag("p", "No epoch has begun yet.", "soft")
         self._body = Tag("div")
         self._names: list[str] = []
         self._table: Table[EpochAttempt] | None = None
 
     def show(self, attempts: Sequence[EpochAttempt]) -> None:
         """Show these attempts, which are in the order of their start."""
+        self._none.set_visibility(not attempts)
+        if not attempts:
+            return
         reports = [each.report for each in attempts if each.report is not None]
         cells = epoch_columns(reports)
         if self._table is None or list(cells) != self._names:  # the first epoch names the metric

@@ -34,7 +34,7 @@ class JobActions:
         with Tag("div", classes="buttons", role="group", aria_label="Actions"):
             self._stop_button = button("Stop…", self._stop.open, "risky")
             self._retry_button = button("Retry…", self._open_retry)
-            link("Start again with changes", new_address(job), "as-button")
+            self._again = link("Start again with changes", new_address(job), "as-button")
             self._report_button = button("Download the report", self._report)
         self._notice = Notice()
 
@@ -43,7 +43,10 @@ class JobActions:
         is_running, succeeded = now.record.is_running, now.record.status == SUCCEEDED
         self._stop_button.set_visibility(is_running)
         self._retry_button.say("Retry from an epoch…" if is_running or succeeded else "Retry…")
-        self._retry_button.classes(replace="" if is_running or succeeded else "main")
+        is_wrong = now.record.failure is not None and now.record.failure.needs_change
+        helps = not (is_running or succeeded or is_wrong)
+        self._retry_button.classes(replace="main" if helps else "")
+        self._again.classes(replace="as-button main" if is_wrong else "as-button")
         # Without an epoch, nothing of such a job could be retried.
         self._first_epoch = max(now.look.finished, 1) if is_running or succeeded else None
 

@@ -21,7 +21,8 @@ class JobCosts:
 
     def show(self, record: RunRecord) -> None:
         """Show the costs and times of a job so far."""
-        self._text.say(cost_text(record))
-        self._costs.show(cost_rows(record))
+        costs = cost_rows(record)
+        self._text.say(cost_text(record) if costs else "No epoch has ended yet.")
+        self._costs.show(costs)
         self._preparation.show(preparation_rows(record))
         self._phases.show(phase_rows(record))

@@ -6,9 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
+from stepml.client.histories import Seen
 from stepml.console.addresses import epoch_address
 from stepml.console.board import Board
-from stepml.console.executions_board import ExecutionsNow, events_feed, executions_feed, log_feed
+from stepml.console.executions_board import (
+    FAILED,
+    ExecutionsNow,
+    events_feed,
+    executions_feed,
+    log_feed,
+)
 from stepml.console.live import live
 from stepml.console.widgets.execution_view import ExecutionView
 from stepml.console.widgets.tags import Tag, choice_link
@@ -70,6 +77,8 @@ class JobGraph:
         chosen = names.index(self._asked.execution) if self._asked.execution in names else -1
         self._show_links(names, names[chosen])
         seen = now.seen[chosen]
+        if self._view is None and self._asked == Choice():
+            self._asked = _failed(seen)
         self._view_of(seen.arn).show(now.machines[chosen], lambda _: seen.visits)
 
     def _show_links(self, names: Sequence[str], chosen: str) -> None:
@@ -110,6 +119,15 @@ class JobGraph:
             replace(self._asked, execution=""),
             lambda choice: self._on_choose(replace(choice, execution=execution)),
         )
+
+
+def _failed(seen: Seen) -> Choice:
+    """Return the choice of the state for which an execution has failed, or none."""
+    if seen.status not in FAILED:
+        return Choice()
+    return next(
+        (Choice(each.state) for each in seen.visits[::-1] if each.status in FAILED), Choice()
+    )
 
 
 def _name(arn: str) -> str:

@@ -64,7 +64,7 @@ def test_a_job_that_has_not_begun_has_a_page(board: Board) -> None:
     with drawn() as page:
         JobView(board, Chosen("measured", epoch="", sort="")).show(job_now(record))
         said = page.texts("p")
-    assert said.count("No epoch has ended yet.") == 2
+    assert said.count("No epoch has ended yet.") == 3
 
 
 def test_the_failed_epoch_is_one_click_away() -> None:
