@@ -47,6 +47,8 @@ VIEWS = [
     "/new",
     "/new?like={job}",
     "/nowhere",
+    "/compare",
+    "/compare?job={job}",
     "/data",
     "/compare",
     "/compare?job={job}&job=absent&by=second",
@@ -122,7 +124,7 @@ def fill_in(page: Page, job: dict[str, Any], name: str) -> None:
 
 
 def test_a_job_is_started_watched_retried_and_compared(
-    tab: Tab, local_stack: FaultyStack, job: dict[str, Any], name: str
+    tab: Tab, local_stack: FaultyStack, job: dict[str, Any], ended_job: str, name: str
 ) -> None:
     page = tab.page
     with local_stack.holding(name, Point("executor", 3, 0)) as hold:
@@ -152,6 +154,13 @@ def test_a_job_is_started_watched_retried_and_compared(
     asked.get_by_role("button", name="Retry", exact=True).click()
     expect(epochs.filter(has_text="succeeded")).to_have_count(5)
     expect(asked).not_to_be_visible()
+    page.get_by_role("link", name="Jobs", exact=True).click()
+    for each in (name, ended_job):
+        page.get_by_role("checkbox", name=f"Choose {each}").check()
+    page.get_by_role("link", name="Compare 2 jobs").click()
+    expect(page.get_by_role("img", name="loss by epoch")).to_be_visible()
+    results = page.get_by_role("region", name="Results of the jobs")
+    expect(results.get_by_role("row", name="epochs")).to_contain_text("5")
 
 
 @whole
