@@ -71,8 +71,13 @@ def console(
 
 
 @pytest.fixture
-def tab(browser: Browser, console: RunningConsole) -> Iterator[Tab]:
-    with opened_tab(browser, console) as opened:
+def size() -> Size:
+    return WIDE
+
+
+@pytest.fixture
+def tab(browser: Browser, console: RunningConsole, size: Size) -> Iterator[Tab]:
+    with opened_tab(browser, console, size) as opened:
         yield opened
 
 
@@ -84,14 +89,11 @@ def ended_job(local_stack: FaultyStack, job: dict[str, Any]) -> str:
 
 @whole
 @sizes
-def test_each_view_fits_and_is_accessible(
-    browser: Browser, console: RunningConsole, ended_job: str, size: Size
-) -> None:
-    with opened_tab(browser, console, size) as tab:
-        for path in VIEWS:
-            tab.open(path.format(job=ended_job))
-            tab.fits()
-            tab.is_accessible()
+def test_each_view_fits_and_is_accessible(tab: Tab, ended_job: str) -> None:
+    for path in VIEWS:
+        tab.open(path.format(job=ended_job))
+        tab.fits()
+        tab.is_accessible()
 
 
 def test_jobs_come_without_reloading(
@@ -123,6 +125,7 @@ def fill_in(page: Page, job: dict[str, Any], name: str) -> None:
     page.get_by_label("run name").fill(name)
 
 
+@pytest.mark.parametrize("size", [WIDE, pytest.param(PHONE, marks=whole)], ids=["wide", "phone"])
 def test_a_job_is_started_watched_retried_and_compared(
     tab: Tab, local_stack: FaultyStack, job: dict[str, Any], ended_job: str, name: str
 ) -> None:
@@ -142,18 +145,18 @@ def test_a_job_is_started_watched_retried_and_compared(
             expect(way).to_be_visible()
     assert tab.is_the_same_page
     way.click()
-    expect(page.get_by_role("status").filter(has_text="attempt 2 of 2")).to_contain_text("failed")
+    expect(page.get_by_role("status").filter(has_text="failed, attempt 2 of 2")).to_be_visible()
     ranks = page.get_by_role("region", name="Iterations of RunExecutors")
     ranks.get_by_role("row").filter(has_text="KeyNotFoundError").get_by_role("link").first.click()
     log = page.get_by_role("region", name="Log lines")
     expect(log).to_contain_text("failed: KeyNotFoundError: nothing is stored")
-    page.get_by_role("link", name=f"Job {name}").click()
-    page.get_by_role("button", name="Retry…").click()
+    page.get_by_role("button", name="Retry from epoch 3…").click()
     asked = page.get_by_role("dialog", name=f"Retry {name}?")
     expect(asked).to_contain_text("epoch 3")
     asked.get_by_role("button", name="Retry", exact=True).click()
+    expect(page.get_by_role("status").filter(has_text="finished, attempt 3 of 3")).to_be_visible()
+    page.get_by_role("link", name=f"Job {name}").click()
     expect(epochs.filter(has_text="succeeded")).to_have_count(5)
-    expect(asked).not_to_be_visible()
     page.get_by_role("link", name="Jobs", exact=True).click()
     for each in (name, ended_job):
         page.get_by_role("checkbox", name=f"Choose {each}").check()
@@ -215,21 +218,18 @@ def hostile_job(local_stack: FaultyStack, job: dict[str, Any]) -> str:
 
 @whole
 @sizes
-def test_text_of_others_stays_text(
-    browser: Browser, console: RunningConsole, hostile_job: str, size: Size
-) -> None:
-    with opened_tab(browser, console, size) as tab:
-        for path in ("/", f"/jobs/{hostile_job}", f"/jobs/{hostile_job}/epochs/2"):
-            tab.open(path)
-            expect(tab.page.get_by_text("<img src=x").first).to_be_visible()
-            tab.fits()
-        log = tab.page.get_by_role("region", name="Log lines")
-        expect(log).to_contain_text(hostile_code.SCRIPT)
-        expect(log).to_contain_text(r"\x1b[31m\x00\u202e\x07")
-        expect(log).to_contain_text("long xxxx")
-        assert len(log.inner_text()) < hostile_code.LINE_BYTES / 10
-        tab.is_accessible()
-        assert tab.page.evaluate("window.isForged") is None
+def test_text_of_others_stays_text(tab: Tab, hostile_job: str) -> None:
+    for path in ("/", f"/jobs/{hostile_job}", f"/jobs/{hostile_job}/epochs/2"):
+        tab.open(path)
+        expect(tab.page.get_by_text("<img src=x").first).to_be_visible()
+        tab.fits()
+    log = tab.page.get_by_role("region", name="Log lines")
+    expect(log).to_contain_text(hostile_code.SCRIPT)
+    expect(log).to_contain_text(r"\x1b[31m\x00\u202e\x07")
+    expect(log).to_contain_text("long xxxx")
+    assert len(log.inner_text()) < hostile_code.LINE_BYTES / 10
+    tab.is_accessible()
+    assert tab.page.evaluate("window.isForged") is None
 
 
 # What a page of somebody else may try; each returns what it has got.

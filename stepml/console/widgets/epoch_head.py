@@ -38,6 +38,7 @@ class EpochHead:
             self._failure = FailureBox(name)
             self._tiles = Tiles()
             self._retry = _Retry(board, name, epoch)
+        self.hide()
 
     def hide(self) -> None:
         """Show only the ways to the job and the other epochs."""
