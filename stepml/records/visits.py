@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from stepml.job.keys import VALIDATION
 from stepml.records.failures import Failure, first_failure
 from stepml.records.json_answers import json_object
 
@@ -99,11 +100,14 @@ class Visit:
 
     @property
     def work(self) -> str:
-        """The rank, range, chunk, slice or epoch on which it works: ``rank 3``; or ""."""
-        tasks = (json_object(self.input), *(each.task for each in self.attempts[-1:]))
-        named = ((unit, task.get(unit)) for task in tasks for unit in (*UNITS, "epoch"))
-        found = (f"{unit} {number}" for unit, number in named if isinstance(number, int))
-        return next(found, "")
+        """The rank, range, chunk or slice, or the epoch of a child: ``rank 3``; or ""."""
+        task = json_object(self.input)
+        unit = next((each for each in UNITS if isinstance(task.get(each), int)), "")
+        if unit:
+            is_of_validation = (unit, task[unit]) == ("rank", VALIDATION)
+            return "validation rows" if is_of_validation else f"{unit} {task[unit]}"
+        epochs = (each.task.get("epoch") for each in self.attempts if each.child is not None)
+        return next((f"epoch {each}" for each in epochs if isinstance(each, int)), "")
 
 
 def _seconds(begin: datetime, end: datetime | None) -> float | None:

@@ -32,7 +32,7 @@ class TextBlock:
             self._pre = Tag("pre", tabindex=0, role="region", aria_label=label)
             with Tag("p", classes="text-rest") as self._rest:
                 self._how_much = Tag("span", classes="soft")
-                button("Show all", self._show_all, aria_label=f"Show all of: {label}")
+                button("Show all", self.show_all, aria_label=f"Show all of: {label}")
                 button("Download", self._download, aria_label=f"Download: {label}")
         self._section.set_visibility(False)
 
@@ -50,7 +50,8 @@ class TextBlock:
         self._rest.set_visibility(is_cut)
         self._how_much.say(f"The first {MOST:,} of {len(self._text):,} characters.")
 
-    def _show_all(self) -> None:
+    def show_all(self) -> None:
+        """Show also the rest of a long text."""
         self._is_all = True
         self._draw()
 

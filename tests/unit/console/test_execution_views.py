@@ -1,0 +1,208 @@
+"""The graph and the panel of an execution show what it did, and send only what has changed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from stepml.client.epoch_runs import MapRun, SeenEpoch
+from stepml.client.histories import Seen
+from stepml.client.invocations import InvocationLog
+from stepml.client.iterations import iterations_of
+from stepml.client.log_lines import LogLine
+from stepml.console.executions_board import AttemptNow, failed_visit
+from stepml.console.widgets.execution_view import ExecutionView
+from stepml.console.widgets.iteration_tables import IterationTables
+from stepml.console.widgets.log_view import LogView
+from stepml.console.widgets.text_block import MOST, TextBlock, indented, unfolded
+from stepml.console.widgets.trail import Choice, Trail, Ways
+from stepml.graphs.machines import Machine, machine_of
+from stepml.records.tracing import Tracer
+from tests.support.drawn import Drawn, drawn
+from tests.support.histories import recorded
+from tests.support.paths import ROOT
+from tests.support.run_records import HOSTILE
+
+ARN = "arn:aws:states:us-east-1:123456789012:execution:stepml-epoch:own-e3"
+
+
+def machine(name: str) -> Machine:
+    return machine_of(json.loads((ROOT / f"state_machines/{name}.asl.json").read_text()))
+
+
+def address(choice: Choice) -> str:
+    return "?" + "&".join(f"{name}={value}" for name, value in choice.settings.items() if value)
+
+
+def no_feed(*_: Any) -> Any:
+    raise AssertionError("nothing is followed here")
+
+
+WAYS = Ways({"arn:child": "/jobs/own/epochs/3"}.get, no_feed, no_feed)
+
+
+def seen(history: str) -> Seen:
+    tracer = Tracer()
+    tracer.read(recorded(history))
+    return Seen(ARN, tracer.status, tuple(tracer.visits), True, tracer.last_event)
+
+
+def attempt(history: str) -> AttemptNow:
+    now = seen(history)
+    maps = [each for each in now.visits if each.kind == "Map"]
+    runs = tuple(MapRun(each, iterations_of(now, each)) for each in maps)
+    return AttemptNow(machine("epoch"), SeenEpoch(now, runs))
+
+
+def view(choice: Choice) -> ExecutionView:
+    return ExecutionView("The states", WAYS, address, choice, lambda _: None)
+
+
+def states(page: Drawn) -> dict[str, str]:
+    """Return the words of each state of the graph."""
+    labels = [str(each.props["aria-label"]) for each in page.tags if "state" in each.classes]
+    return dict(label.split(": ", 1) for label in labels)
+
+
+def test_each_state_of_the_graph_is_a_link_that_says_what_became_of_it() -> None:
+    now = attempt("failed_epoch")
+    with drawn() as page:
+        view(Choice("IsWide?")).show(now.machine, now.visits_in)
+        said = states(page)
+        nodes = [each for each in page.tags if "state" in each.classes]
+        links = {str(each.props["href"]) for each in nodes}
+        current = [each for each in nodes if "aria-current" in each.props]
+    assert said["RunExecutors"] == "failed, 0 of 2 iterations succeeded, 1 failed, 1 aborted"
+    assert said["CheckData"] == "succeeded" and said["Reduce"] == "not entered"
+    assert said["IsWide?"] == "succeeded, visited 2 times"
+    assert links == {address(Choice(each.name)) for each in now.machine.all_states}
+    assert [str(each.props["aria-label"]).partition(":")[0] for each in current] == ["IsWide?"]
+
+
+def test_an_unchanged_execution_sends_nothing_and_a_change_little() -> None:
+    now, later = attempt("stopped_epoch"), attempt("retried_rank")
+    with drawn() as page:
+        shown = view(Choice())
+        shown.show(now.machine, now.visits_in)
+        n_elements = len(page.tags)
+        page.sent()
+        shown.show(now.machine, now.visits_in)
+        assert page.sent() == 0
+        shown.show(later.machine, later.visits_in)
+        assert 0 < page.sent() < 60
+        assert len(page.tags) == n_elements
+
+
+def test_a_choice_is_told_and_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The log is read in a thread of the event loop, of which there is none here.
+    monkeypatch.setattr("stepml.console.live.Follower.follow", lambda *_: None)
+    now, chosen = attempt("failed_epoch"), list[Choice]()
+    with drawn() as page:
+        shown = ExecutionView("The states", WAYS, address, Choice(), chosen.append)
+        shown.show(now.machine, now.visits_in)
+        shown.choose(Choice("CheckData"))
+        assert page.find("h3", "CheckData")
+        assert '"job_id"' in " ".join(page.texts("pre"))
+    assert chosen == [Choice("CheckData")]
+
+
+def test_a_choice_can_be_read_from_its_address() -> None:
+    choice = Choice("TrainRank", 12, 2, "own-e3-g1")
+    given = {name: str(value) for name, value in choice.settings.items()}
+    assert Choice.parsed(**given) == choice
+    assert Choice.parsed(visit="x", call="-1") == Choice()
+
+
+def test_a_state_with_many_visits_shows_a_page_of_them_and_the_chosen_one() -> None:
+    one = next(each for each in seen("redriven_job").visits if each.state == "Converged?")
+    visits = [
+        replace(one, first_event=10 * number, output=f'{{"epoch": {number}}}')
+        for number in range(1, 501)
+    ]
+    with drawn() as page:
+        shown = view(Choice("Converged?", 120))
+        shown.show(machine("train"), lambda _: visits)
+        assert "All 500 visits" in page.texts("summary")
+        assert page.texts("pre")[-1] == '{\n  "epoch": 12\n}'
+        assert len(page.tags) < 1000
+        page.sent()
+        shown.show(machine("train"), lambda _: [*visits, replace(visits[-1], first_event=9000)])
+        assert 0 < page.sent() < 120
+
+
+def test_calls_that_started_executions_lead_to_their_pages() -> None:
+    now = seen("redriven_job")
+    calls = [each for each in now.visits if each.state == "RunEpoch"]
+    child = calls[0].attempts[0].child
+    ways = Ways({child: "/jobs/own/epochs/1"}.get, no_feed, no_feed)
+    with drawn() as page:
+        shown = ExecutionView("", ways, address, Choice("RunEpoch", calls[0].first_event), print)
+        shown.show(machine("train"), lambda _: now.visits)
+        assert page.find("a", "1: open its page").props["href"] == "/jobs/own/epochs/1"
+
+
+@pytest.mark.parametrize(
+    ("history", "state"), [("failed_epoch", "TrainRank"), ("retried_rank", None)]
+)
+def test_the_visit_that_failed_is_found(history: str, state: str | None) -> None:
+    choice = failed_visit(attempt(history))
+    assert choice.state == state
+    if state is not None:
+        visit = next(v for v in seen(history).visits if v.first_event == choice.visit)
+        assert (visit.status, visit.work) == ("FAILED", "rank 1")
+
+
+def test_iterations_that_failed_come_first_with_their_error_and_losses() -> None:
+    trail, sorts = Trail(address, print, WAYS), list[str]()
+    now = attempt("failed_epoch")
+    with drawn() as page:
+        tables = IterationTables(trail, "own-e3", "", sorts.append)
+        tables.show(now.epoch.maps, Choice())
+        assert page.texts("h3") == [
+            "RunExecutors: 0 of 2 iterations succeeded, 1 failed, 1 aborted"
+        ]
+        rows = [each.text for each in page.tags if each.tag == "a" and each.props.get("href")]
+        assert rows == ["1", "0"]
+        page.sent()
+        tables.show(now.epoch.maps, Choice(), {1: 0.25})
+        assert "0.250000" in page.texts("span") and page.sent() <= 2
+
+
+def line(text: str, level: str = "INFO") -> LogLine:
+    return LogLine("1", 0, "executor", level, text, 3, 1, {})
+
+
+def test_a_log_shows_its_last_lines_and_cuts_long_ones() -> None:
+    lines = [line(f"line {number}") for number in range(300)]
+    lines += [line("x" * 2**20, "ERROR"), line("<b>\x1b[31m\u202e")]
+    with drawn() as page:
+        shown = LogView()
+        shown.show(InvocationLog(lines, log_group="/g", log_stream="s", request_id="r"))
+        said = page.texts("div")
+        assert len(said) == 100
+        assert said[-1].endswith("<b>\\x1b[31m\\u202e")
+        assert len(said[-2]) < 2_100 and said[-2].endswith("(1,048,624 characters)")
+        assert "The last 100 of 302 lines." in page.texts("span")
+        assert page.texts("p") == ["log stream s of /g, request r"]
+
+
+def test_a_long_text_is_cut_until_a_person_asks_for_all() -> None:
+    with drawn() as page:
+        block = TextBlock("Input")
+        block.show("é" * (MOST + 1))
+        assert page.texts("pre") == ["é" * MOST]
+        block.show_all()
+        assert page.texts("pre") == ["é" * (MOST + 1)]
+        block.show("")
+        assert page.texts("h4") == []
+
+
+def test_json_gets_a_line_for_each_value_and_other_text_stays() -> None:
+    assert indented('{"a":[1]}') == '{\n  "a": [\n    1\n  ]\n}'
+    assert indented("[broken") == "[broken" and indented("plain") == "plain"
+    cause = json.dumps({"Cause": json.dumps({"errorMessage": HOSTILE})})
+    assert json.loads(unfolded(cause)) == {"Cause": {"errorMessage": HOSTILE}}
+    assert unfolded("[" * 100_000) == "[" * 100_000
