@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
 import pytest
 from safetensors.numpy import load_file
@@ -243,15 +244,21 @@ def test_the_local_aws_goes_up_and_down(alone: CommandLine, port: int) -> None:
     assert up["concurrency"] == 20
     assert set(up["outputs"]) >= {"Bucket", "TrainStateMachineArn", "EpochStateMachineArn"}
 
-    again = alone.run_json("local", "up")
+    again = alone.run_json("local", "up", "--console")
     assert (again["pid"], again["outputs"]) == (up["pid"], up["outputs"])
-    assert alone.run_json("local", "status")["pid"] == up["pid"]
+    console = again["console"]["url"]
+    with urllib.request.urlopen(console) as page:
+        assert b"<title>Jobs" in page.read()
+    status = alone.run_json("local", "status")
+    assert (status["pid"], status["console"]) == (up["pid"], again["console"])
     assert alone.run_json("epochs", "absent", "--local", code=2)["error"] == (
         "ExecutionNotFoundError"
     )
 
     assert alone.run_json("local", "down") == {"running": False, "ended": True}
     assert not answers(port)
+    with pytest.raises(URLError, match="refused"):
+        urllib.request.urlopen(console)
     assert alone.run_json("local", "status", code=3) == {"running": False}
 
 
