@@ -20,6 +20,7 @@ from stepml.console.log_lines import log_as_lines
 from stepml.console.pages import channels, compare, data, epoch, job, jobs, new
 from stepml.console.sockets import Place, listening
 from stepml.console.styles import SIGN, script, style_sheet, versioned
+from stepml.console.widgets.quick import remember_methods
 
 STYLE, SCRIPT = "/assets/console.css", "/assets/console.js"
 RECONNECT_S = 10.0  # in which a tab may come back to the page that it had
@@ -32,6 +33,7 @@ VIEWS = (jobs, job, epoch, new, compare, data, channels)
 
 def application(board: Board, access: Access) -> ASGIApp:
     """Return the application that serves the pages of a board; one in each process."""
+    remember_methods()
     for view in VIEWS:
         view.register(board)
     failures.register(board)

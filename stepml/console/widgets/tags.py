@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from nicegui import ui
-from nicegui.elements.mixins.text_element import TextElement
+from nicegui.element import Element
 
 # Without a picture, or with power over the order of others; lone surrogates cannot be sent at all.
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -21,7 +21,11 @@ def _visible_value(value: str | int | bool) -> str | int | bool:
     return visible(value) if isinstance(value, str) else value
 
 
-class Tag(TextElement):
+def _attribute(name: str) -> str:
+    return name.rstrip("_").replace("_", "-")
+
+
+class Tag(Element):
     """An element such as ``td``, with text or with other elements inside.
 
     Parameters
@@ -40,15 +44,18 @@ class Tag(TextElement):
     def __init__(
         self, name: str, text: str = "", classes: str = "", **attributes: str | int | bool | None
     ) -> None:
-        super().__init__(tag=name, text=visible(text))
-        if classes:
-            self.classes(classes)
-        self.put(**attributes)
+        super().__init__(name)
+        self._text = visible(text)
+        # The new element is sent in any case: nobody needs to hear of these changes.
+        list.extend(self._classes, classes.split())
+        for name, value in attributes.items():
+            if value is not None and value is not False:
+                dict.__setitem__(self._props, _attribute(name), _visible_value(value))
 
     def put(self, **attributes: str | int | bool | None) -> Tag:
         """Change attributes, as in the constructor, and return the element."""
         for name, value in attributes.items():
-            key = name.rstrip("_").replace("_", "-")
+            key = _attribute(name)
             if value is None or value is False:
                 if key in self.props:
                     del self.props[key]
@@ -58,8 +65,14 @@ class Tag(TextElement):
 
     def say(self, text: str) -> None:
         """Replace the text, if it is another one."""
-        if self.text != (seen := visible(text)):
-            self.set_text(seen)
+        if self._text != (seen := visible(text)):
+            self._text = seen
+            self.update()
+
+    @property
+    def text(self) -> str:
+        """The text, as it is shown."""
+        return self._text or ""
 
 
 def link(text: str, address: str, classes: str = "", **attributes: Any) -> Tag:
