@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from stepml.console.widgets.tags import Tag
 from stepml.reports.charts import Column, coloured
@@ -43,8 +43,13 @@ class Bars:
                     with Tag("td"):
                         self._axis = Tag("div", classes="bar-axis")
 
-    def show(self, rows: Sequence[Column], title: str | None = None) -> None:
-        """Show these bars, of which each has another name; without any, there is no chart."""
+    def show(
+        self, rows: Sequence[Column], title: str | None = None, marked: Collection[str] = ()
+    ) -> None:
+        """Show these bars, of which each has another name; without any, there is no chart.
+
+        The bars with the names ``marked`` stand out; their notes say why.
+        """
         kinds = coloured(rows, self._colours)
         self._figure.set_visibility(bool(kinds))
         if title is not None:
@@ -54,6 +59,7 @@ class Bars:
         scale = scale_of((sum(each.parts.values()) for each in rows), 0, 100, from_zero=True)
         for row in rows:
             self._rows[row.name].show(row, scale, self._unit)
+            self._rows[row.name].mark(row.name in marked)
         self._draw_axis(scale)
 
     def _build(self, rows: Sequence[Column], kinds: dict[str, str]) -> None:
@@ -82,11 +88,14 @@ class Bars:
 
 class _Bar:
     def __init__(self, name: str, kinds: Mapping[str, str]) -> None:
-        with Tag("tr"):
+        with Tag("tr") as self._row:
             Tag("th", name, scope="row")
             with Tag("td", classes="bar-track"), Tag("div", role="img") as self._track:
                 self._parts = {kind: Tag("i", classes=colour) for kind, colour in kinds.items()}
             self._note = Tag("td", classes="bar-note")
+
+    def mark(self, is_marked: bool) -> None:
+        self._row.classes(replace="is-marked" if is_marked else "")
 
     def show(self, row: Column, scale: Scale, unit: str) -> None:
         before, said = 0.0, []

@@ -14,7 +14,14 @@ from stepml.job.parts import FunctionTimes
 from stepml.job.reports import EpochReport
 from stepml.reports.attempt_table import function_table
 from stepml.reports.figures import count
-from stepml.reports.timelines import ORDER_TEXT, PARTS, epoch_words, part_lines, timeline_rows
+from stepml.reports.timelines import (
+    ORDER_TEXT,
+    PARTS,
+    ROLES,
+    epoch_words,
+    part_lines,
+    timeline_rows,
+)
 
 
 class Timeline:
@@ -45,7 +52,9 @@ class Timeline:
         self._words.say(epoch_words(report))
         self._link.say(f"Open epoch {report.epoch}")
         self._link.put(href=epoch_address(self._job, report.epoch))
-        self._bars.show(rows, f"Functions of epoch {report.epoch}, seconds since its start")
+        title = f"Functions of epoch {report.epoch}, seconds since its start"
+        slow = {ROLES["rank"].format(rank) for rank in report.stragglers}
+        self._bars.show(rows, title, slow)
         more = f"{count(left_out, 'rank')} left out. " if left_out else ""
         self._left_out.say(more + ORDER_TEXT)
         self._numbers.update()

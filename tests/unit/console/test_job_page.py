@@ -106,7 +106,9 @@ def test_a_timeline_marks_stragglers_and_changes_in_its_place() -> None:
         page.sent()
         timeline.show(second, second.functions)
         unchanged = page.sent()
-    assert len(notes) == len(first.stragglers)
+        marked = [tag for tag in page.tags if "is-marked" in tag.classes]
+    assert len(notes) == len(first.stragglers) > 0
+    assert len(marked) == len(second.stragglers)
     assert bars == after
     assert unchanged == 0
 

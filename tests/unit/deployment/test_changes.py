@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stepml.deployment.artefacts import Place
 from stepml.deployment.changes import described, is_dangerous
-from stepml.deployment.consoles import state_machine_url
+from stepml.deployment.consoles import execution_url, state_machine_url
 from stepml.deployment.records import Change, ChangeSet
 
 FUNCTION, TABLE = "AWS::Lambda::Function", "AWS::DynamoDB::Table"
@@ -78,3 +78,9 @@ def test_versions_lose_nothing_and_are_only_counted() -> None:
         "  changed: 1 function, 1 version of a function, 1 alias, 1 version of a state machine",
         "    Executor",
     ]
+
+
+def test_an_execution_has_an_address_in_the_console_of_its_region() -> None:
+    arn = "arn:aws-cn:states:cn-north-1:123456789012:execution:stepml-train:job"
+    console = "https://cn-north-1.console.amazonaws.cn/states/home?region=cn-north-1"
+    assert execution_url(arn) == f"{console}#/v2/executions/details/{arn}"
