@@ -16,7 +16,7 @@ from stepml.console.defects import defect
 from stepml.console.frame import frame
 from stepml.console.jobs_board import JobNow, job_feed, jobs_feed
 from stepml.console.live import live
-from stepml.console.widgets.choices import Choice
+from stepml.console.widgets.choices import Select
 from stepml.console.widgets.compared_facts import ComparedCurves, ComparedFacts
 from stepml.console.widgets.compared_jobs import ComparedJobs
 from stepml.console.widgets.facts import Lines
@@ -83,7 +83,7 @@ class CompareView:
             Tag("p", f"These are {MOST_JOBS} jobs, the most that are compared.", "soft")
             return
         with Tag("div", classes="tools"):
-            self._others = Choice("Add a job", NOT_CHOSEN, "", self._add)
+            self._others = Select("Add a job", NOT_CHOSEN, "", self._add)
         live(jobs_feed(self._board), "the jobs", self._offer)
 
     def _offer(self, listing: JobListing) -> None:

@@ -16,7 +16,7 @@ from stepml.console.frame import frame
 from stepml.console.jobs_board import jobs_feed
 from stepml.console.jobs_shown import JobsShown, facts_of
 from stepml.console.live import Place
-from stepml.console.widgets.choices import Choice, Search
+from stepml.console.widgets.choices import Search, Select
 from stepml.console.widgets.job_columns import job_columns
 from stepml.console.widgets.table import Selection, Table
 from stepml.console.widgets.tags import Tag, button, link, replace_address
@@ -78,11 +78,11 @@ class JobsView:
         with Tag("div", classes="tools", role="search"):
             Search("Search", shown.text, lambda text: self._change(text=text, older=0))
             statuses = {each: each.lower().replace("_", " ") for each in STATUSES}
-            Choice("Status", {"": "all", **statuses}, shown.status, self._setter("status"))
-            self._models = Choice(
+            Select("Status", {"": "all", **statuses}, shown.status, self._setter("status"))
+            self._models = Select(
                 "Model", _options((), shown.model), shown.model, self._setter("model")
             )
-            self._channels = Choice(
+            self._channels = Select(
                 "Channel", _options((), shown.channel), shown.channel, self._setter("channel")
             )
             with Tag("p", classes="tools-end"):
@@ -133,7 +133,7 @@ class JobsView:
         self._models.offer(_options((each["model"] for each in facts), shown.model))
         self._channels.offer(_options((each["channel"] for each in facts), shown.channel))
         self._list.set_visibility(bool(jobs))
-        self._empty.show(bool(listing.jobs), bool(jobs), shown)
+        self._empty.show(listing, bool(jobs), shown)
         self._count.say(_count(len(jobs), listing))
         self._older.set_visibility(listing.is_whole and listing.has_older)
         self._older.say("Search older jobs by name" if shown.text else "Show older jobs")
@@ -155,9 +155,12 @@ class _Empty:
         for each in (self._none, self._hidden):
             each.set_visibility(False)
 
-    def show(self, has_jobs: bool, shows_jobs: bool, shown: JobsShown) -> None:
+    def show(self, listing: JobListing, shows_jobs: bool, shown: JobsShown) -> None:
+        has_jobs = bool(listing.jobs)
         self._none.set_visibility(not has_jobs and not shown.is_filtered)
         self._hidden.set_visibility(not shows_jobs and (has_jobs or shown.is_filtered))
+        newest = f"None of the newest {count(len(listing.jobs), 'job')}"
+        self._why.say(f"{newest if listing.has_older else 'No job'} is like this. ")
 
 
 def _options(found: Iterable[str], chosen: str) -> dict[str, str]:

@@ -16,13 +16,13 @@ _VALUE = "(event) => emit(event.target.value)"
 @contextmanager
 def labelled(label: str) -> Iterator[None]:
     """Put a label before the field that is made inside."""
-    with Tag("div", classes="field") as box:
+    with Tag("div", classes="filter") as box:
         name = Tag("label", label)
         yield
     name.put(for_=box.default_slot.children[-1].html_id)
 
 
-class Choice:
+class Select:
     """A list of values, one of which is chosen.
 
     Parameters
@@ -60,15 +60,11 @@ class Choice:
             for value, text in options.items():
                 Tag("option", text, value=value, selected=value == self.value)
 
-    def choose(self, value: str) -> None:
-        """Choose a value in the name of the person."""
-        self.value = value
+    def _choose(self, event: GenericEventArguments) -> None:
+        self.value = str(event.args)
         for option in self._select.default_slot.children:
             if isinstance(option, Tag):
-                option.put(selected=option.props["value"] == value)
-
-    def _choose(self, event: GenericEventArguments) -> None:
-        self.choose(str(event.args))
+                option.put(selected=option.props["value"] == self.value)
         self._on_change(self.value)
 
 

@@ -7,7 +7,7 @@ from functools import partial
 
 from stepml.console.compared import Compared
 from stepml.console.widgets.charts import Legend, LineChart
-from stepml.console.widgets.choices import Choice
+from stepml.console.widgets.choices import Select
 from stepml.console.widgets.table import Cell, Column, Table
 from stepml.console.widgets.tags import Tag
 from stepml.reports.comparison import Comparison, Row
@@ -48,7 +48,7 @@ class ComparedCurves:
         self._comparison: Comparison | None = None
         with Tag("div", classes="tools"):
             efforts = {axis.name: axis.title for axis in AXES}
-            Choice("By", efforts, chosen.by, lambda by: self._change(self._with_effort(by)))
+            Select("By", efforts, chosen.by, lambda by: self._change(self._with_effort(by)))
             self._legend = Legend(chosen.hidden, self._hide)
         self._none = Tag("p", classes="soft")
         self._place = Tag("div", classes="plots")

@@ -10,6 +10,7 @@ from nicegui import ui
 from stepml.client.client import Client
 from stepml.client.connection import Connection
 from stepml.client.job_list import JobListing
+from stepml.client.listing import JobSummary
 from stepml.console.board import Board
 from stepml.console.compared import Compared
 from stepml.console.jobs_shown import JobsShown
@@ -147,14 +148,14 @@ def test_jobs_are_shown_with_their_errors_and_a_new_one_sends_its_row(board: Boa
     [
         (JobsShown(), (), "There are no jobs yet. Start one: "),
         (JobsShown(status="FAILED"), (), "No job is like this. "),
-        (JobsShown(text="nothing"), (ENDED,), "No job is like this. "),
+        (JobsShown(text="nothing"), (ENDED,), "None of the newest 1 job is like this. "),
     ],
 )
 def test_an_empty_list_says_what_to_do(
-    board: Board, shown: JobsShown, jobs: tuple[object, ...], said: str
+    board: Board, shown: JobsShown, jobs: tuple[JobSummary, ...], said: str
 ) -> None:
     with drawn() as page:
-        JobsView(board, shown).show(JobListing(jobs))  # type: ignore[arg-type]
+        JobsView(board, shown).show(JobListing(jobs, has_older=bool(jobs)))
         assert said in page.texts("span")
         assert not page.texts("caption")
 
