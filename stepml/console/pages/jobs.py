@@ -150,7 +150,7 @@ class _Empty:
             Tag("span", ", or on the command line ")
             Tag("code", "stepml run JOB.json")
         with Tag("div", classes="box") as self._hidden, Tag("p"):
-            Tag("span", "No job is like this. ")
+            self._why = Tag("span")
             link("Show all jobs", JOBS)
         for each in (self._none, self._hidden):
             each.set_visibility(False)
