@@ -63,14 +63,14 @@ def _columns() -> list[Column[ChannelRow]]:
     return [
         Column("name", "Channel", lambda each: Cell(each.name, classes="whole")),
         Column("state", "Here", _state),
-        Column("place", "Service", lambda each: Cell(_service(each))),
+        Column("place", "Service", lambda each: Cell(_service(each), classes="wide")),
         Column("items", "Keys", lambda each: Cell(items_text(each)), lambda each: each.items, True),
         Column(
             "bytes", "Bytes", lambda each: Cell(bytes_text(each)), lambda each: each.n_bytes, True
         ),
         Column("jobs", "Running jobs", _jobs, lambda each: len(each.jobs)),
-        Column("patterns", "Patterns", lambda each: Cell(", ".join(each.patterns))),
-        Column("remark", "Counted", lambda each: Cell(each.remark or each.lacking)),
+        Column("patterns", "Patterns", lambda each: Cell(", ".join(each.patterns), classes="wide")),
+        Column("remark", "Counted", lambda each: Cell(each.remark or each.lacking, classes="wide")),
     ]
 
 

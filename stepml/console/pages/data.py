@@ -130,9 +130,9 @@ def _columns(folder: str) -> list[Column[Entry]]:
 def _name(entry: Entry, folder: str) -> Cell:
     own = entry.place.removeprefix(folder)
     if entry.is_folder:
-        return Cell(own, data_address(entry.place))
+        return Cell(own, data_address(entry.place), "wide")
     is_data = folder.startswith(OWN)
-    return Cell(own, data_address(place=entry.place) if is_data else None)
+    return Cell(own, data_address(place=entry.place) if is_data else None, "wide")
 
 
 def _objects(entry: Entry) -> Cell:
@@ -148,11 +148,12 @@ def _size(entry: Entry) -> Cell:
 
 
 def _written(entry: Entry) -> Cell:
-    return Cell(time_text(entry.newest) if entry.newest else "…")
+    return Cell(time_text(entry.newest) if entry.newest else "…", classes="whole")
 
 
 def _train(entry: Entry) -> Cell:
-    return Cell(f"train on {entry.place.rstrip('/').split('/')[-1]}", new_address(uri=entry.place))
+    name = entry.place.rstrip("/").split("/")[-1]
+    return Cell(f"train on {name}", new_address(uri=entry.place), "wide")
 
 
 def _whole(folder: str) -> None:
