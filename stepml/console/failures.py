@@ -27,9 +27,8 @@ def register(board: Board) -> None:
             _way_back()
         return client.build_response(request, NOT_FOUND)
 
-    def failed(error: Exception) -> None:
-        with frame(board, "This page cannot be shown", ""):
-            Tag("p", str(board.worded(error)), "notice is-failed", role="alert")
+    def failed() -> None:
+        with frame(board, "This page cannot be shown", ""):  # which says why
             _way_back()
 
     for kind in (NOT_FOUND, RequestValidationError):  # the latter: an epoch that is no number, say

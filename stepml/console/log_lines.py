@@ -16,8 +16,9 @@ class _Line(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         kept = logging.makeLogRecord(record.__dict__)
         if kept.exc_info and kept.exc_info[1] is not None:
-            error = kept.exc_info[1]
-            kept.msg, kept.args = f"{kept.getMessage()}: {type(error).__name__}: {error}", ()
+            error, said = kept.exc_info[1], kept.getMessage()
+            reason = f"{type(error).__name__}: {error}"
+            kept.msg, kept.args = (reason if said == str(error) else f"{said}: {reason}"), ()
         kept.exc_info = kept.exc_text = kept.stack_info = None
         return super().format(kept).partition("\n")[0]
 
