@@ -8,6 +8,7 @@ from functools import partial
 from nicegui import ui
 from nicegui.events import GenericEventArguments
 
+from stepml.console.widgets.folded import Folded
 from stepml.console.widgets.line_options import (
     Span,
     finite,
@@ -24,7 +25,6 @@ _PLACE = (
     "(event) => { const box = event.currentTarget.getBoundingClientRect();"
     " emit(event.clientX - box.left, box.width); }"
 )
-_OPEN = "(event) => emit(event.target.open)"
 _CHECKED = "(event) => emit(event.target.checked)"
 
 
@@ -199,32 +199,23 @@ class _ValueTable:
 
     def __init__(self, title: str, x_title: str, address_of: Callable[[float], str] | None) -> None:
         self._title, self._x_title, self._address_of = title, x_title, address_of
-        self._is_open = False
         self._names: list[str] = []
         self._series: Sequence[Series] = ()
         self._table: Table[Values] | None = None
-        with Tag("details", classes="plot-values") as self.element:
-            Tag("summary", "Values").put(aria_label=f"Values of: {title}")
-            self._body = Tag("div")
-        self.element.on("toggle", self._open, js_handler=_OPEN)
+        self._folded = Folded("Values", self._draw, classes="plot-values")
+        self._folded.summary.put(aria_label=f"Values of: {title}")
+        self.element = self._folded.element
 
     def show(self, series: Sequence[Series]) -> None:
         self._series = series
-        if self._is_open:
-            self._draw()
-
-    def _open(self, event: GenericEventArguments) -> None:
-        self._is_open = bool(event.args)
-        if self._is_open:
-            self._draw()
+        self._folded.update()
 
     def _draw(self) -> None:
         names = [each.name for each in self._series]
         if self._table is None or names != self._names:
             self._names = names
-            self._body.clear()
-            with self._body:
-                self._table = Table(self._columns(), lambda row: row[0], f"{self._title}, values")
+            self._folded.body.clear()
+            self._table = Table(self._columns(), lambda row: row[0], f"{self._title}, values")
         self._table.show(value_rows(self._series))
 
     def _columns(self) -> list[Column[Values]]:

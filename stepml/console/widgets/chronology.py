@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from nicegui.events import GenericEventArguments
-
 from stepml.client.histories import Seen
 from stepml.console.executions_board import ExecutionsNow
 from stepml.console.feeds import Feed
 from stepml.console.live import Follower
+from stepml.console.widgets.folded import Folded
 from stepml.console.widgets.table import Cell, Column, Table
-from stepml.console.widgets.tags import Tag
 from stepml.console.widgets.trail import Choice
 from stepml.graphs.visit_words import clock, seconds_text
 from stepml.records.visits import Visit
 from stepml.reports.figures import shortened
 
 Happened = tuple[str, Visit]  # the name of the execution, and a visit in it
+SUMMARY = "Everything that happened, the newest first"
 MOST_CHARACTERS = 200  # of an error
 
 
@@ -34,16 +33,15 @@ class Chronology:
 
     def __init__(self, feed: Feed[ExecutionsNow], address: Callable[[Choice], str]) -> None:
         self._feed, self._address = feed, address
-        with Tag("details") as details:
-            Tag("summary", "Everything that happened, the newest first")
+        self._folded = Folded(SUMMARY, self._follow, self._leave)
+        with self._folded.body:
             self._follower: Follower[ExecutionsNow] = Follower("the history of the job")
-        details.on("toggle", self._toggle, js_handler="(event) => emit(event.target.open)")
 
-    def _toggle(self, event: GenericEventArguments) -> None:
-        if event.args:
-            self._follower.follow("history", lambda: self._feed, self._made)
-        else:
-            self._follower.leave()
+    def _follow(self) -> None:
+        self._follower.follow("history", lambda: self._feed, self._made)
+
+    def _leave(self) -> None:
+        self._follower.leave()
 
     def _made(self) -> Callable[[ExecutionsNow], object]:
         table: Table[Happened] = Table(self._columns(), _key, "Visits of states, the newest first")

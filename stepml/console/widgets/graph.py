@@ -14,7 +14,7 @@ from stepml.console.widgets.tags import Tag, button, choice_link
 from stepml.graphs.drawing import HEADER, Box, Drawing, Line, drawing
 from stepml.graphs.layout import Point
 from stepml.graphs.machines import Machine, with_ends
-from stepml.graphs.marks import Mark
+from stepml.graphs.marks import Mark, Status
 
 MARGIN = 16.0
 FOOTER = 12.0  # below the iterations of a Map: their numbers
@@ -129,7 +129,8 @@ class _Node:
     def add_signs(self, *, is_inside: bool) -> None:
         """Add the signs, above all; a Map says how often the states inside were visited."""
         self._times = None if is_inside else _text("", (2, -4), "times", "start")
-        self._sign = Sign("NOT_ENTERED", self._box.width, 0)
+        self._sign: Sign | None = None
+        self._signs = Tag("g")
 
     def show(self, mark: Mark, is_chosen: bool) -> None:
         if self._shown == (mark, is_chosen):
@@ -139,11 +140,18 @@ class _Node:
         self._link.put(
             aria_label=f"{self._name}: {mark.words}", aria_current="true" if is_chosen else None
         )
-        self._sign.show(mark.status)
+        self._show_sign(mark.status)
         if self._times is not None:
             self._times.say(f"× {mark.visits:,}" if mark.visits > 1 else "")
         if self._count is not None and (found := mark.iterations):
             self._count.say(f"{found.succeeded:,} of {found.total:,}")
+
+    def _show_sign(self, status: Status) -> None:
+        if self._sign is not None:
+            self._sign.show(status)
+        elif status != "NOT_ENTERED":
+            with self._signs:
+                self._sign = Sign(status, self._box.width)
 
 
 def _sheet(box: Box, offset: float, inset: float = 0) -> None:

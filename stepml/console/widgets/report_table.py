@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from stepml.console.widgets.folded import Folded
 from stepml.console.widgets.table import Cell, Column, Table
-from stepml.console.widgets.tags import Tag
 from stepml.reports.tables import Table as ReportTable
 
 Row = tuple[int, tuple[str, ...]]  # its number, and its cells
@@ -26,28 +26,19 @@ class NumbersBehind:
         self._summary, self._table = summary, table
         self._shown: Table[Row] | None = None
         self._header: tuple[str, ...] = ()
-        self._is_open = False
-        details = Tag("details")
-        with details:
-            Tag("summary", summary)
-            self._body = Tag("div")
-        details.on("toggle", self._toggle, js_handler="(e) => emit(e.target.open)")
+        self._folded = Folded(summary, self._draw)
 
     def update(self) -> None:
         """Show the table of this moment, if it is open."""
-        if not self._is_open:
-            return
+        self._folded.update()
+
+    def _draw(self) -> None:
         table = self._table()
         if tuple(table.header) != self._header or self._shown is None:
             self._header = tuple(table.header)
-            self._body.clear()
-            with self._body:
-                self._shown = Table(_columns(table), lambda row: row[0], self._summary)
+            self._folded.body.clear()
+            self._shown = Table(_columns(table), lambda row: row[0], self._summary)
         self._shown.show([(place, tuple(row.cells)) for place, row in enumerate(table.rows)])
-
-    def _toggle(self, event: object) -> None:
-        self._is_open = bool(getattr(event, "args", False))
-        self.update()
 
 
 def _columns(table: ReportTable) -> list[Column[Row]]:

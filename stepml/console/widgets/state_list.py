@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from stepml.console.widgets.folded import Folded
 from stepml.console.widgets.signs import SignBeside
 from stepml.console.widgets.tags import Tag, choice_link
 from stepml.graphs.machines import Machine
@@ -40,18 +41,27 @@ class StateList:
         address_of: Callable[[str], str],
         on_choose: Callable[[str], object],
     ) -> None:
+        self._machine, self._address_of, self._on_choose = machine, address_of, on_choose
+        self._marks: Mapping[str, Mark] = {}
         self._lines: dict[str, _Line] = {}
-        with Tag("details"):
-            Tag("summary", "The states as a list")
-            with Tag("ul", classes="state-list"):
-                for state in machine.all_states:
-                    name = state.name
-                    self._lines[name] = _Line(name, address_of(name), partial(on_choose, name))
+        self._folded = Folded("The states as a list", self._draw)
 
     def show(self, marks: Mapping[str, Mark]) -> None:
         """Show what became of each state."""
+        self._marks = marks
+        self._folded.update()
+
+    def _draw(self) -> None:
+        if not self._lines:
+            with Tag("ul", classes="state-list"):
+                self._lines = {
+                    each.name: self._line(each.name) for each in self._machine.all_states
+                }
         for name, line in self._lines.items():
-            line.show(marks.get(name, Mark()))
+            line.show(self._marks.get(name, Mark()))
+
+    def _line(self, name: str) -> _Line:
+        return _Line(name, self._address_of(name), partial(self._on_choose, name))
 
 
 class _Line:

@@ -35,9 +35,8 @@ class StatePanel:
             with Tag("details") as self._several:
                 self._how_many = Tag("summary")
                 self._table = self._visits_table()
-            with Tag("div") as self._one:
-                self._view = VisitView(trail)
-        self._one.set_visibility(False)
+            self._one = Tag("div")
+        self._view: VisitView | None = None
         self._several.set_visibility(False)
 
     def show(self, machine: Machine, visits: Sequence[Visit], choice: Choice) -> None:
@@ -56,7 +55,13 @@ class StatePanel:
         self._one.set_visibility(visit is not None)
         if visit is not None:
             self._table.mark(visit.first_event)
-            self._view.show(replace(choice, visit=visit.first_event), visit)
+            self._visit_view().show(replace(choice, visit=visit.first_event), visit)
+
+    def _visit_view(self) -> VisitView:
+        if self._view is None:
+            with self._one:
+                self._view = VisitView(self._trail)
+        return self._view
 
     def focus(self) -> None:
         """Move the focus to the panel, so that keyboard and screen reader go on there."""

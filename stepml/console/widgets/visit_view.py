@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 
 from nicegui import ui
-from nicegui.events import GenericEventArguments
 
 from stepml.client.invocations import InvocationLog
 from stepml.console.live import Follower
 from stepml.console.widgets.event_list import EventList
+from stepml.console.widgets.folded import Folded
 from stepml.console.widgets.log_view import LogView
 from stepml.console.widgets.signs import SignBeside
 from stepml.console.widgets.table import Cell, Column, Table
@@ -89,27 +89,21 @@ class _FoldedEvents:
 
     def __init__(self, trail: Trail) -> None:
         self._trail = trail
-        self._is_open = False
         self._visit: tuple[Choice, Visit] | None = None
-        with Tag("details") as details:
-            Tag("summary", "Events of the history")
+        self._folded = Folded("Events of the history", self._draw)
+        with self._folded.body:
             self._list: Follower[Events] = Follower("the events")
-        details.on("toggle", self._toggle, js_handler="(event) => emit(event.target.open)")
 
     def show(self, choice: Choice, visit: Visit) -> None:
         self._visit = choice, visit
-        if self._is_open:
-            key = (choice.execution, visit.first_event, visit.last_event)
-            self._list.follow(
-                key,
-                partial(self._trail.ways.events, choice.execution, visit),
-                lambda: EventList().show,
-            )
+        self._folded.update()
 
-    def _toggle(self, event: GenericEventArguments) -> None:
-        self._is_open = bool(event.args)
-        if self._visit is not None and self._is_open:
-            self.show(*self._visit)
+    def _draw(self) -> None:
+        if self._visit is not None:
+            choice, visit = self._visit
+            key = (choice.execution, visit.first_event, visit.last_event)
+            feed = partial(self._trail.ways.events, choice.execution, visit)
+            self._list.follow(key, feed, lambda: EventList().show)
 
 
 class _Calls:
