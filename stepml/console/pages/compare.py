@@ -100,6 +100,8 @@ class CompareView:
         self._jobs.change(chosen)
 
     def _hear(self, now: JobNow) -> None:
+        if now.record is self._records[now.name]:
+            return
         self._records[now.name] = now.record
         self._jobs.show(now.record)
         self._is_old = True
