@@ -152,8 +152,11 @@ class TextView:
             self._on_change(self._text)
 
 
-def set_value(control: Tag, text: str) -> None:
-    """Give a control another value, which the browser has."""
+def set_value(control: Tag, text: str, unless_focused: bool = False) -> None:
+    """Give a control another value, which the browser has; perhaps not while a person uses it."""
     # Later, as the element may be new, or a choice.
-    change = f"getHtmlElement({control.id}).value = {json.dumps(text)}"
-    control.client.run_javascript(f"setTimeout(() => {{ {change}; }})")
+    change = f"at.value = {json.dumps(text)}"
+    if unless_focused:
+        change = f"if (at !== document.activeElement) {change}"
+    code = f"const at = getHtmlElement({control.id}); {change};"
+    control.client.run_javascript(f"setTimeout(() => {{ {code} }})")

@@ -39,10 +39,15 @@ class Input:
         self.control.on("change", self._hear, js_handler=VALUE)
 
     def show(self, text: str) -> None:
-        """Show another text, unless it is the present one."""
+        """Show another text, unless it is the present one, or a person is typing."""
         if text != self.text:
             self.text = text
-            set_value(self.control, text)
+            set_value(self.control, text, unless_focused=True)
+
+    def correct(self, text: str) -> None:
+        """Show another text than the person has typed."""
+        self.text = text
+        set_value(self.control, text)
 
     async def _hear(self, event: GenericEventArguments) -> None:
         self.text = str(event.args).strip()

@@ -123,8 +123,7 @@ class EpochChooser:
     def _typed(self, text: str) -> None:
         if text.isdecimal() and int(text) > 0:
             self._choose(min(int(text), self._newest))
-        else:
-            self.show(self._newest)
+        self._input.correct(str(self.epoch))
 
     def _step(self, by: int) -> None:
         self._choose(min(max(self.epoch + by, 1), self._newest))
