@@ -161,7 +161,7 @@ $(BIN)/python:
 
 $(VENV)/installed: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing the dependencies in $(VENV)"
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[local,data]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[local,data,console]'
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
@@ -169,7 +169,7 @@ $(VENV)/installed-dev: $(VENV)/installed
 	@# torch alone from the other index, so that nothing else is looked up there.
 	$(BIN)/pip install --quiet --no-deps --retries 2 --constraint constraints.txt \
 	  $(addprefix --extra-index-url ,$(strip $(TORCH_INDEX))) torch
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[local,data,torch,onnx,sdk]' --group dev --group docs
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[local,data,console,torch,onnx,sdk]' --group dev --group docs
 	@touch $@
 
 $(VENV)/kernels: stepml/ml/kernels/clusters.c stepml/packaging/kernels.py | $(VENV)/installed

@@ -59,6 +59,7 @@ def _show_place(board: Board) -> None:
     with Tag("p", classes="place"):
         Tag("span", board.place)
         state = Tag("span", classes="backend", role="status")
+        Tag("span", classes="backend is-away", role="status", id="connection")  # of console.js
 
     shown = board.client
 

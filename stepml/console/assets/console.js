@@ -61,8 +61,15 @@
     location.reload();
   }
 
+  function say(text) {
+    const state = document.getElementById("connection");
+    if (state) state.textContent = text;
+  }
+
   addEventListener("load", () => {
     choose(theme);
     window.socket?.on("connect_error", lookForConsole);
+    window.socket?.on("disconnect", () => say("no connection to the console"));
+    window.socket?.on("connect", () => say(""));
   });
 })();
