@@ -12,12 +12,16 @@ from stepml.console.addresses import EPOCH, JOBS
 from stepml.console.board import Board
 from stepml.console.executions_board import AttemptNow, attempt_feed
 from stepml.console.frame import frame
-from stepml.console.jobs_board import JobNow, job_feed
+from stepml.console.jobs_board import JobNow, functions_feed, job_feed
 from stepml.console.live import Follower, live
 from stepml.console.widgets.attempt_view import AttemptView
 from stepml.console.widgets.epoch_head import EpochHead
 from stepml.console.widgets.notices import Notice
+from stepml.console.widgets.tags import Tag
+from stepml.console.widgets.timeline import Timeline
 from stepml.console.widgets.trail import Choice
+from stepml.job.parts import FunctionTimes
+from stepml.job.reports import EpochReport
 from stepml.records.execution import EpochAttempt
 from stepml.reports.run_record import RunRecord
 
@@ -61,12 +65,14 @@ class _View:
         self._head = EpochHead(board, name, epoch)
         self._missing = Notice()
         self._follower: Follower[AttemptNow] = Follower("the epoch's execution")
+        self._times = _Times(board, name)
 
     def show(self, now: JobNow) -> None:
         attempts = [each for each in now.record.attempts if each.epoch == self._epoch]
         found = [each for each in attempts if self._asked.attempt in (None, each.number)]
         if not found:
             self._head.hide()
+            self._times.hide()
             if now.look.is_whole:
                 self._missing.empty(_missing(now.record, self._epoch, self._asked.attempt))
             return
@@ -83,6 +89,7 @@ class _View:
         feed = partial(attempt_feed, self._board, self._job, attempt)
         make = partial(self._made, attempt)
         self._follower.follow(attempt.execution.arn, feed, make)
+        self._times.show(attempt)
 
     def _made(self, attempt: EpochAttempt) -> Callable[[AttemptNow], object]:
         asked = self._asked
@@ -95,6 +102,32 @@ class _View:
             sorted_by=asked.sorted_by,
         )
         return view.show
+
+
+class _Times:
+    """The timeline of the functions, of an attempt that has a report."""
+
+    def __init__(self, board: Board, job: str) -> None:
+        self._board, self._job = board, job
+        with Tag("section") as self._section:
+            Tag("h2", "Time of the ranks")
+            self._follower: Follower[list[FunctionTimes]] = Follower("the times of the functions")
+        self.hide()
+
+    def hide(self) -> None:
+        self._section.set_visibility(False)
+
+    def show(self, attempt: EpochAttempt) -> None:
+        report = attempt.report
+        self._section.set_visibility(report is not None)
+        if report is not None:
+            feed = partial(functions_feed, self._board, self._job, report.epoch)
+            self._follower.follow(attempt.execution.arn, feed, partial(_timeline, report))
+
+
+def _timeline(report: EpochReport) -> Callable[[list[FunctionTimes]], object]:
+    timeline = Timeline()
+    return partial(timeline.show, report)
 
 
 def _missing(record: RunRecord, epoch: int, number: int | None) -> str:

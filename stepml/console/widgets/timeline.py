@@ -29,16 +29,16 @@ class Timeline:
 
     Parameters
     ----------
-    job : str
-        The job's name, for the link to the page of the epoch.
+    job : str, optional
+        The job's name, for the link to the page of the epoch; without it, there is no link.
     """
 
-    def __init__(self, job: str) -> None:
+    def __init__(self, job: str = "") -> None:
         self._job = job
         self._epoch, self._functions = 0, list[FunctionTimes]()
         with Tag("p"):
             self._words = Tag("span")
-            self._link = Tag("a", classes="beside")
+            self._link = Tag("a" if job else "span", classes="beside")
         self._bars = Bars("", "s", PARTS)
         self._left_out = Tag("p", classes="small")
         self._numbers = NumbersBehind(
@@ -50,8 +50,9 @@ class Timeline:
         self._epoch, self._functions = report.epoch, list(functions)
         rows, left_out = timeline_rows(report, functions)
         self._words.say(epoch_words(report))
-        self._link.say(f"Open epoch {report.epoch}")
-        self._link.put(href=epoch_address(self._job, report.epoch))
+        if self._job:
+            self._link.say(f"Open epoch {report.epoch}")
+            self._link.put(href=epoch_address(self._job, report.epoch))
         title = f"Functions of epoch {report.epoch}, seconds since its start"
         slow = {ROLES["rank"].format(rank) for rank in report.stragglers}
         self._bars.show(rows, title, slow)

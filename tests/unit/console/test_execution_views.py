@@ -206,3 +206,22 @@ def test_json_gets_a_line_for_each_value_and_other_text_stays() -> None:
     cause = json.dumps({"Cause": json.dumps({"errorMessage": HOSTILE})})
     assert json.loads(unfolded(cause)) == {"Cause": {"errorMessage": HOSTILE}}
     assert unfolded("[" * 100_000) == "[" * 100_000
+
+
+def test_a_rank_of_a_group_is_shown_from_the_execution_of_its_group(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("stepml.console.live.Follower.follow", lambda *_: None)
+    own, group = seen("epoch_in_groups"), replace(seen("failed_group"), arn=f"{ARN}-g1")
+    of_groups = next(each for each in own.visits if each.state == "RunGroups")
+    ranks = iterations_of(group, group.visits[0])
+    now = AttemptNow(machine("epoch"), SeenEpoch(own, (MapRun(of_groups, ranks),)))
+    choice = failed_visit(now)
+    assert (choice.state, choice.execution) == ("TrainRank", "own-e3-g1")
+    with drawn() as page:
+        view(choice).show(now.machine, now.visits_in)
+        assert any("rank 41" in each for each in page.texts("span"))
+        tables = IterationTables(Trail(address, print, WAYS), "own-e3", "", print)
+        tables.show(now.epoch.maps, choice)
+        rows = {each.text: str(each.props["href"]) for each in page.tags if each.tag == "a"}
+        assert "execution=own-e3-g1" in rows["41"]
