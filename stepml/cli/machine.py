@@ -16,7 +16,9 @@ _NO_HOME = "Could not determine home directory"
 
 
 def as_stepml_error(error: Exception) -> StepMLError:
-    """Return the error to show for ``error``, which no command expected."""
+    """Return the error to show for ``error``: itself, or for one that nobody expected, a cause."""
+    if isinstance(error, StepMLError):
+        return error
     if isinstance(error, OSError):
         return LocalMachineError(worded(error))
     if isinstance(error, MemoryError):

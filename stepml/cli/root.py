@@ -95,8 +95,6 @@ def _exit_codes(as_json: bool) -> Iterator[None]:
 
 
 def _found(error: Exception) -> StepMLError:
-    if isinstance(error, StepMLError):
-        return error
     if isinstance(error, BrokenPipeError):
         discard(sys.stdout)
         return OutputLostError(error)

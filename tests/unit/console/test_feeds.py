@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from stepml.cli.machine import as_stepml_error
 from stepml.client.client import Client
 from stepml.client.connection import Connection, connect_local
 from stepml.console.backends import Backend
@@ -214,3 +215,8 @@ def test_a_board_forgets_what_another_local_aws_said() -> None:
     connection = board.client.connection
     assert (connection.local_id, connection.place) == ("b", "http://127.0.0.1:9")
     assert board.client.stack_name == "mine"
+
+
+def test_an_error_that_is_worded_already_is_no_defect() -> None:
+    refused = StepMLError("no run named 'nothing'")
+    assert as_stepml_error(refused) is refused
