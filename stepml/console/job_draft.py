@@ -75,7 +75,7 @@ class Draft:
     @property
     def in_address(self) -> str | None:
         """The job for the address of the form; None if it is empty or too long."""
-        text = json.dumps(self.document, separators=(",", ":"), ensure_ascii=False)
+        text = json.dumps(self.document, separators=(",", ":"))
         return text if 2 < len(text) <= MOST_IN_ADDRESS else None
 
     @property

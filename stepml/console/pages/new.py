@@ -24,6 +24,7 @@ from stepml.console.widgets.mistakes import MistakeList
 from stepml.console.widgets.tags import Tag, button, replace_address
 from stepml.job.errors import InvalidJobError, StepMLError
 from stepml.job.names import new_name
+from stepml.records.errors import RunNameTakenError
 
 NAME_FIELD = Field(
     NAME,
@@ -82,6 +83,8 @@ class NewJob:
         self._shows_all = bool(draft.document)
         self._is_busy = False
         self._name = ""  # of a start whose answer may have been lost
+        self._seen: Sequence[Mistake] = ()  # in the data, or by AWS
+        self._places: Places | None = None
         with Tag("form", classes="new-job", novalidate=True) as form:
             self._mistakes = MistakeList()
             with Tag("div", classes="parts"):
@@ -90,7 +93,8 @@ class NewJob:
             with Tag("div", classes="beside"):
                 self._run_name = FieldView(NAME_FIELD, draft.name, self._rename)
                 with Tag("div", classes="actions"):
-                    self._start_button = Tag("button", "Start", "main", type="submit")
+                    # No key in a field starts a job, which costs money.
+                    self._start_button = button("Start", self._start, "main")
                     button("Check with data", self._check)
                 self._said = Tag("p", classes="notice", role="status")
                 self._said.set_visibility(False)
@@ -98,7 +102,7 @@ class NewJob:
                 self._text = TextView(
                     "The same job as JSON", "JSON; YAML or TOML may be pasted", self._read
                 )
-        form.on("submit.prevent", self._start, [])
+        form.on("submit.prevent", js_handler="() => {}")
         self._show()
         form.client.on_delete(places_feed(board).follow(lambda reading: self._know(reading.value)))
 
@@ -107,8 +111,9 @@ class NewJob:
         return {("data", "uri"): data, ("data", "validation", "uri"): data, ("code",): code}
 
     def _know(self, places: Places | None) -> None:
-        if places is None or self._start_button.is_deleted:
+        if places in (None, self._places) or self._start_button.is_deleted:
             return
+        self._places = places
         self._draft.stack = places.stack
         for key, names in (("data", places.data), ("code", places.code)):
             self._lists[key].clear()
@@ -133,7 +138,7 @@ class NewJob:
         self._changed()
 
     def _changed(self) -> None:
-        self._name = ""
+        self._name, self._seen = "", ()
         self._say("")
         self._findings.clear()
         self._show()
@@ -145,10 +150,10 @@ class NewJob:
             self._text.show(self._draft.text if self._draft.document else "")
         self._blame()
 
-    def _blame(self, more: Sequence[Mistake] = ()) -> list[Mistake]:
+    def _blame(self) -> list[Mistake]:
         """Show the mistakes that a person can know of; return all."""
         known = self._draft.mistakes()
-        found = [*known, *(each for each in more if each not in known)]
+        found = [*known, *(each for each in self._seen if each not in known)]
         shown = [each for each in found if self._shows_all or each.path in self._touched]
         self._fields.blame(shown)
         self._run_name.blame([each.at_field for each in shown if each.path == NAME])
@@ -161,9 +166,9 @@ class NewJob:
             return self._run_name.control
         return self._fields.target(mistake.path) or self._text.control
 
-    def _is_refused(self, more: Sequence[Mistake] = ()) -> bool:
-        self._shows_all = True
-        found = self._blame(more)
+    def _is_refused(self, seen: Sequence[Mistake] = ()) -> bool:
+        self._shows_all, self._seen = True, seen
+        found = self._blame()
         if found:
             self._mistakes.focus()
         return bool(found)
@@ -177,8 +182,10 @@ class NewJob:
                 await apart(partial(self._board.client.run, self._draft.text, self._name))
             except InvalidJobError as error:
                 self._is_refused(self._draft.placed(error.mistakes or [str(error)]))
+            except RunNameTakenError as error:
+                self._is_refused([Mistake(NAME, str(error))])
             except StepMLError as error:
-                self._say(f"{error}. It may be started again: the job begins only once.", bad=True)
+                self._say(f"{error}. Start does it again; the job begins only once.", bad=True)
             else:
                 self._board.refresh("jobs")
                 ui.navigate.to(job_address(self._name))

@@ -77,7 +77,7 @@ class FieldView:
         control = Tag("input", type="text", autocomplete="off", spellcheck="false")
         is_given = self.field.default != "none" or not self.field.is_required
         control.put(placeholder=self.field.default if is_given else None)
-        control.props["^value"] = self.text  # what it has at first
+        control.put(**{"^value": self.text})  # what it has at first
         if self.field.choices:
             with Tag("datalist") as choices:
                 for each in self.field.choices:
