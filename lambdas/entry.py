@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from lambdas.calls import Sandbox, seconds_of_process
 from lambdas.environment import LambdaContext
-from lambdas.logs import log_failure, of_request
+from lambdas.logs import log_begin, log_failure, of_request
 from stepml.job.tasks import Event
 
 Task = TypeVar("Task", bound=Event)
@@ -49,6 +49,7 @@ def handles(kind: type[Task]) -> Callable[[Work[Task]], Handler]:
         def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             task = kind.from_event(event)
             with of_request(context.aws_request_id):
+                log_begin(task)
                 try:
                     with _sandbox.call(task):
                         result = work(task, context)

@@ -42,6 +42,12 @@ def log(message: str, **fields: Any) -> None:
     json_logs.log_event(_logger, message, **fields, **_request())
 
 
+def log_begin(task: object) -> None:
+    """Write which task the invocation has; so its log is found while it runs, or if it is lost."""
+    named = {name: getattr(task, name, None) for name in json_logs.TASK_FIELDS}
+    log(json_logs.BEGUN, **{json_logs.TASK: {k: v for k, v in named.items() if v is not None}})
+
+
 def _request() -> dict[str, str]:
     request_id = _request_id.get()
     return {"request_id": request_id} if request_id else {}

@@ -12,6 +12,7 @@ from stepml.client.log_events import log_events, of_fields
 from stepml.client.log_lines import LogLine, LogLines
 from stepml.client.logs import MARGIN, parsed_line
 from stepml.client.stack import Stack
+from stepml.job import json_logs
 from stepml.packaging.functions import log_group
 from stepml.records.errors import ServiceRefusedError
 from stepml.records.json_answers import json_object
@@ -24,9 +25,8 @@ MOST_LINES = 1000  # of an invocation: the last ones
 MOST_PAGES = 20  # of each search
 INIT = timedelta(seconds=10)  # the longest start of a sandbox, before the invocation
 SKEW = timedelta(seconds=1)  # between the clocks of Step Functions and of a function
-NAMED = ("job_id", "epoch", "rank", "range", "chunk", "slice")
 TRAINED = "rank trained"  # the message of an executor, with its loss
-_START = "START RequestId: "
+_START, _END, _REPORT = "START RequestId: ", "END RequestId: ", "REPORT RequestId: "
 
 
 class InvocationLog(LogLines):
@@ -37,7 +37,7 @@ class InvocationLog(LogLines):
     log_group, log_stream : str
         Where the lines lie; empty if that is unknown.
     request_id : str or None
-        Of the invocation; None: unknown, so these are the lines that name its task.
+        Of the invocation; None: unknown, as it has not begun.
     is_cut : bool
         Whether earlier lines are left out.
     """
@@ -93,7 +93,8 @@ def rank_losses(connection: Connection, stack: Stack, ranks: Iterable[Attempt]) 
     found: dict[int, float] = {}
     for function, calls in _by_function(stack, ranks).items():
         task = {**_task(calls[0]), "message": TRAINED}
-        task.pop("rank", None)
+        for name in ("rank", "retries", "entered_at"):
+            task.pop(name, None)
         begin = min(each.started_at for each in calls) - SKEW
         end = max(each.ended_at or datetime.now(UTC) for each in calls) + MARGIN
         group, requests = log_group(stack.name, function), {each.request_id for each in calls}
@@ -156,20 +157,16 @@ class _Reader:
             return InvocationLog(log_group=self.group)  # nothing has been logged yet
 
     def _log(self) -> InvocationLog:
-        request_id = self.attempt.request_id
-        lines = [] if request_id else self._lines_of_task()
-        # A function of an aborted attempt goes on, perhaps beside that of the next attempt.
-        request_id = request_id or next(
-            (each.request_id for each in lines if each.request_id), None
-        )
+        request_id = self.attempt.request_id or self._request_of_task()
         if request_id is None:
-            return self._shown(lines, None)
+            return InvocationLog(log_group=self.group)
         named = list(self._events(*self._period, pattern=f'"{request_id}"'))
         if not named:
-            return self._shown(lines, request_id)
+            return InvocationLog(log_group=self.group, request_id=request_id)
         stream = named[0]["logStreamName"]
-        begin, end = (_moment(named[each]) for each in (0, -1))
-        events = self._events(begin - INIT, end + SKEW, stream=stream)
+        begin, last = _moment(named[0]), named[-1]
+        end = _moment(last) + SKEW if last["message"].startswith(_REPORT) else self._period[1]
+        events = self._events(begin - INIT, end, stream=stream)
         return self._shown(self._inside(events, request_id), request_id, stream)
 
     def _events(
@@ -190,18 +187,23 @@ class _Reader:
         attempt = self.attempt
         return attempt.started_at - MARGIN, (attempt.ended_at or datetime.now(UTC)) + MARGIN
 
-    def _lines_of_task(self) -> list[LogLine]:
-        """Return the lines since the attempt's begin that name its task."""
+    def _request_of_task(self) -> str | None:
+        """Return the invocation that has begun the task since the attempt's begin, or None.
+
+        A function of an aborted attempt goes on, perhaps beside that of the next attempt.
+        """
         task = _task(self.attempt)
-        if "job_id" not in task:
-            return []
-        begin = self.attempt.started_at - SKEW
-        _, end = self._period
-        return [
-            self._line(event)
-            for event in self._events(begin, end, pattern=of_fields(task))
-            if task.items() <= json_object(event["message"]).items()  # the local AWS gives all
-        ]
+        if not task:
+            return None
+        named = {f"{json_logs.TASK}.{name}": value for name, value in task.items()}
+        begin, (_, end) = self.attempt.started_at - SKEW, self._period
+        for event in self._events(begin, end, pattern=of_fields(named)):
+            line = json_object(event["message"])
+            begun = line.get(json_logs.TASK)
+            # The local AWS gives other lines as well.
+            if isinstance(begun, dict) and task.items() <= begun.items():
+                return str(line.get("request_id")) or None
+        return None
 
     def _inside(
         self, events: Iterable[FilteredLogEventTypeDef], request_id: str
@@ -223,15 +225,13 @@ class _Reader:
                 yield line
                 before = []
             else:
-                is_of_another = message.startswith((_START, "END RequestId", "REPORT RequestId"))
+                is_of_another = message.startswith((_START, _END, _REPORT))
                 before = [] if is_of_another else [*before, line]
 
     def _line(self, event: FilteredLogEventTypeDef) -> LogLine:
         return parsed_line(event, self.function)
 
-    def _shown(
-        self, lines: Iterable[LogLine], request_id: str | None, stream: str = ""
-    ) -> InvocationLog:
+    def _shown(self, lines: Iterable[LogLine], request_id: str, stream: str) -> InvocationLog:
         last = deque(lines, maxlen=self.most + 1)
         return InvocationLog(
             list(last)[-self.most :],
@@ -245,7 +245,9 @@ class _Reader:
 def _task(attempt: Attempt) -> dict[str, str | int]:
     """Return the fields by which the lines of a function name its task."""
     task = attempt.task
-    return {name: task[name] for name in NAMED if isinstance(task.get(name), str | int)}
+    return {
+        name: task[name] for name in json_logs.TASK_FIELDS if isinstance(task.get(name), str | int)
+    }
 
 
 def _moment(event: FilteredLogEventTypeDef) -> datetime:

@@ -8,6 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 METRICS = "_aws"  # the field by which a line declares metrics to CloudWatch
+# The first line of a function about a task, and the field of it that names the task: the lines of
+# `stepml logs` name their job in a field of their own.
+BEGUN, TASK = "begun", "task"
+# A task's fields there, as far as it has them; the last two tell the calls of a state apart.
+TASK_FIELDS = ("job_id", "epoch", "rank", "range", "chunk", "slice", "retries", "entered_at")
 
 
 def log_event(logger: logging.Logger, message: str, /, **fields: Any) -> None:

@@ -14,6 +14,7 @@ from stepml.records.errors import ExecutionNotFoundError
 from tests.faults.placements import Fault, Point
 from tests.faults.stack import FaultyStack
 from tests.support.local_stack import csv_rows
+from tests.support.running_aws import eventually
 
 ITEMS = list(range(60))
 PLAIN = {"Type": "Pass", "End": True}
@@ -143,19 +144,20 @@ def test_a_running_call_shows_what_it_has_logged_so_far(
     name = f"held-{uuid.uuid4().hex[:8]}"
     uri = local_stack.upload("data/traced.csv", csv_rows(100))
     small = {**job, "data": {**job["data"], "uri": uri}, "workers": 2, "stop": {"max_epochs": 1}}
-    with local_stack.holding(name, Point("executor", 1, 0)) as hold:
+    with local_stack.holding(name, Point("executor", 1, 0), "leave") as hold:
         arn = local_stack.start(small, name)
         hold.reached()
         epoch = client.find(name).epoch(1)
         rank = epoch.iterations[0]
         assert (rank.status, rank.seconds, rank.attempts[-1].request_id) == ("RUNNING", None, None)
-        assert list(epoch.logs(0)) == []  # nothing names its task yet
-        arn_of_epoch = epoch.attempt.execution.arn
+        log = eventually(lambda: epoch.logs(0), bool)
+        assert [each.message for each in log][1:] == ["begun", "rank trained"]
+        assert {each.request_id for each in log[1:]} == {log.request_id}
         local_stack.aws.client("stepfunctions").stop_execution(executionArn=arn)
-    local_stack.ended(arn_of_epoch)
-    aborted = epoch.iterations[0]
-    assert aborted.status == "ABORTED"
+        local_stack.ended(epoch.attempt.execution.arn)
+        assert epoch.iterations[0].status == "ABORTED"
     assert epoch.look().seen.ended
+    eventually(lambda: words(epoch.logs(0)), lambda text: "REPORT" in text)
 
 
 @pytest.fixture(scope="module")
