@@ -88,7 +88,7 @@ class LineChart:
         if list(series) == self._given:
             return
         self._given, self._series = list(series), finite(series)
-        self._legend.show([each.name for each in series], [each.is_dashed for each in series])
+        self._legend.show(self._series)
         self._table.show(self._series)
         self._draw()
 
@@ -161,17 +161,18 @@ class Legend:
         self._buttons: dict[str, Tag] = {}
         self._list = Tag("ul", classes="legend", aria_label="Lines")
 
-    def show(self, names: Sequence[str], dashes: Sequence[bool]) -> None:
-        """List these names in the order of their colours."""
+    def show(self, series: Sequence[Series]) -> None:
+        """List the names of these lines in the order of their colours."""
+        names = [each.name for each in series]
         self._list.set_visibility(self._is_shown and len(names) > 1)
-        if list(names) == self._names:
+        if names == self._names:
             return
-        self._names = list(names)
+        self._names = names
         self._list.clear()
         with self._list:
             self._buttons = {
-                name: self._item(name, index, is_dashed)
-                for index, (name, is_dashed) in enumerate(zip(names, dashes, strict=True))
+                each.name: self._item(each.name, index, each.is_dashed)
+                for index, each in enumerate(series)
             }
 
     def choose(self, hidden: Collection[str]) -> None:

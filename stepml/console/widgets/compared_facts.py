@@ -63,7 +63,7 @@ class ComparedCurves:
         self._none.say(NONE_IN_COMMON if has_epochs else NOTHING_YET)
         for measure in measures if has_epochs else []:
             lines = compared_lines(comparison, measure, self._chosen.axis)
-            self._legend.show([each.name for each in lines], [each.is_dashed for each in lines])
+            self._legend.show(lines)
             self._chart(measure).show(lines)
 
     def _chart(self, measure: str) -> LineChart:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from stepml.console.widgets.tags import visible
 from stepml.reports.charts import COLOURS, MOST_DOTS, Series, finite_points, thinned
 from stepml.reports.scales import scale_of
 
@@ -52,8 +53,10 @@ class Span:
 
 
 def finite(series: Iterable[Series]) -> list[Series]:
-    """Return lines without the points that are infinite or no number."""
-    return [Series(each.name, finite_points(each.points), each.is_dashed) for each in series]
+    """Return lines without points that are infinite or no number; their names can be sent."""
+    return [
+        Series(visible(each.name), finite_points(each.points), each.is_dashed) for each in series
+    ]
 
 
 def line_options(

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from nicegui import json as sent
 
 from stepml.console.widgets.charts import value_rows
 from stepml.console.widgets.line_options import LEFT, RIGHT, Span, finite, line_options, summary
@@ -17,7 +18,7 @@ FALLING = Series("validation", [(1, 0.9), (2, 0.5), (3, 0.4)])
 STEEP = Series("loss", [(1, 1e6), (2, 2.0), (3, 1.5), (4, 1.0)])
 HOSTILE = [
     Series(name, [(1, 1.0), (2, math.nan), (3, math.inf), (4, 2.0)])
-    for name in (":alert(1)", "<img src=x onerror=alert(1)>", "__proto__", "{a}", "")
+    for name in (":alert(1)", "<img src=x onerror=alert(1)>", "__proto__", "{a}", "", "\ud800\x1b")
 ]
 
 
@@ -37,6 +38,7 @@ def _keys(value: Any) -> Iterator[str]:
 )
 def test_options_are_json_without_functions(series: list[Series], is_log: bool | None) -> None:
     options = line_options(finite(series), "epoch", is_log=is_log)
+    sent.dumps(options)  # refuses what cannot be sent
     json.dumps(options, allow_nan=False)
     assert not [key for key in _keys(options) if key.startswith(":")]
     assert not {each.name for each in series} & {*_keys(options)} - {""}
