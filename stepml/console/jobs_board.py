@@ -18,7 +18,7 @@ from stepml.reports.run_record import RunRecord
 
 REDRIVE_S = 10.0  # between two looks at a job that has ended, but may be redriven
 SEARCH_S = 5.0  # between two searches among all jobs
-AT_ONCE_S = 0.05  # until the next part of a list that is not whole
+AT_ONCE_S = 0.05  # until the next part of what is not whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def job_feed(board: Board, name: str) -> Feed[JobNow]:
 
     def pause_s(now: JobNow) -> float | None:
         if not now.look.is_whole:
-            return 0.0
+            return AT_ONCE_S
         if now.record.is_running:
             return board.poll_s
         return None if now.record.status == SUCCEEDED else REDRIVE_S
@@ -82,10 +82,10 @@ def functions_feed(board: Board, name: str, epoch: int) -> Feed[list[FunctionTim
     )
 
 
-def refresh_job(board: Board, name: str) -> None:
-    """Read a job and the list of jobs now, as this console has changed them."""
+def refresh_job(board: Board, name: str, arn: str) -> None:
+    """Read a job and the states of its execution now, as this console has changed them."""
     board.refresh(_key(name))
-    board.refresh("jobs")
+    board.refresh(("executions", arn))
 
 
 def _key(name: str) -> tuple[str, str]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from stepml.console.defects import defect
 from stepml.console.widgets.notices import Notice
 from stepml.console.widgets.tags import Tag, button
-from stepml.job.errors import StepMLError
 
 
 class Dialog:
@@ -20,7 +20,7 @@ class Dialog:
     going : str
         The words for the time until it is done: ``Stopping the job``.
     act : callable
-        Does it, if the person wants that; a `StepMLError` is shown here.
+        Does it, if the person wants that; an error is shown here.
     is_risky : bool
         Whether something is lost by it.
     on_done : callable
@@ -42,7 +42,7 @@ class Dialog:
         on_done: Callable[[], object] = lambda: None,
     ) -> None:
         self._act, self._going, self._on_done = act, going, on_done
-        self._is_working = False
+        self._is_allowed = True
         self._dialog = Tag("dialog", classes="dialog")
         self._dialog.put(aria_labelledby=f"title-{self._dialog.id}")
         with self._dialog:
@@ -56,46 +56,41 @@ class Dialog:
     def open(self) -> None:
         """Show it, over all else."""
         self._notice.clear()
-        self.allow(True)
+        self._allow(True)
         self._dialog.run_method("showModal")
 
     def close(self) -> None:
         """Close it; the focus returns to where it was."""
         self._dialog.run_method("close")
 
-    def allow(self, is_allowed: bool) -> None:
-        """Let the person do it, or not."""
-        self._action.put(disabled=not is_allowed or self._is_working)
-
     def wait(self, what: str) -> None:
         """Say that something is going on before it can be done."""
         self._notice.going(what)
-        self.allow(False)
+        self._allow(False)
 
-    def refuse(self, why: str) -> None:
-        """Say why it cannot be done."""
-        self._notice.failed(why)
-        self.allow(False)
+    def decide(self, refusal: str) -> None:
+        """Let the person do it, or say why it cannot be done."""
+        if refusal:
+            self._notice.failed(refusal)
+        else:
+            self._notice.clear()
+        self._allow(not refusal)
 
-    def clear(self) -> None:
-        """Say nothing more about it."""
-        self._notice.clear()
-        self.allow(True)
+    def _allow(self, is_allowed: bool) -> None:
+        self._is_allowed = is_allowed
+        self._action.put(disabled=not is_allowed)
 
     async def _do(self) -> None:
-        if self._is_working:  # a second click
+        if not self._is_allowed:  # a second click, or one before the browser knew of `wait`
             return
-        self._is_working = True
-        self._notice.going(self._going)
-        self.allow(False)
+        self.wait(self._going)
         try:
             await self._act()
-        except StepMLError as error:
-            self._notice.failed(str(error))
+        except Exception as error:
+            self._notice.failed(str(defect(error)))
         else:
             self._notice.clear()
             self.close()
             self._on_done()
         finally:
-            self._is_working = False
-            self.allow(True)
+            self._allow(True)

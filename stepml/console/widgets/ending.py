@@ -10,11 +10,11 @@ from stepml.client.run import Run
 from stepml.console.addresses import job_address
 from stepml.console.apart import apart
 from stepml.console.board import Board
+from stepml.console.defects import defect
 from stepml.console.jobs_board import refresh_job
 from stepml.console.widgets.dialog import Dialog
 from stepml.console.widgets.facts import Lines
 from stepml.console.widgets.inputs import Input
-from stepml.job.errors import StepMLError
 from stepml.reports.retry_words import retry_sentences, stop_sentences
 
 CAUSE = "by a person in the console of StepML"
@@ -47,8 +47,8 @@ class StopDialog:
         await _explain(self._dialog, self._plan, lambda: stop_sentences(self._run().stop_plan()))
 
     async def _stop(self) -> None:
-        await apart(lambda: self._run().stop(CAUSE))
-        refresh_job(self._board, self._job)
+        stopped = await apart(lambda: self._run().stop(CAUSE))
+        refresh_job(self._board, self._job, stopped.state.execution.arn)
 
     def _run(self) -> Run:
         return self._board.client.named(self._job)
@@ -101,12 +101,15 @@ class RetryDialog:
         def lines() -> list[str]:
             return retry_sentences(self._run().retry_plan(epoch, name))
 
-        await _explain(self._dialog, self._plan, lines)
+        def is_wanted() -> bool:
+            return (epoch, name) == (self._epoch, self._name)
+
+        await _explain(self._dialog, self._plan, lines, is_wanted)
 
     async def _retry(self) -> None:
         epoch, name = self._epoch, self._name
         now = await apart(lambda: self._run().retry(epoch, name))
-        refresh_job(self._board, self._job)
+        refresh_job(self._board, now.name, now.arn)
         if now.name != self._job:
             ui.navigate.to(job_address(now.name))
 
@@ -114,14 +117,19 @@ class RetryDialog:
         return self._board.client.named(self._job)
 
 
-async def _explain(dialog: Dialog, plan: Lines, read: Callable[[], list[str]]) -> None:
-    """Show what will happen, or why it cannot."""
+async def _explain(
+    dialog: Dialog,
+    plan: Lines,
+    read: Callable[[], list[str]],
+    is_wanted: Callable[[], bool] = lambda: True,
+) -> None:
+    """Show what will happen, or why it cannot; nothing if something else is wanted by then."""
     dialog.wait("Reading what it will do")
+    lines, refusal = list[str](), ""
     try:
         lines = await apart(read)
-    except StepMLError as error:
-        plan.show([])
-        dialog.refuse(str(error))
-    else:
+    except Exception as error:
+        refusal = str(defect(error))
+    if is_wanted():
         plan.show(lines)
-        dialog.clear()
+        dialog.decide(refusal)

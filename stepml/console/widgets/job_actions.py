@@ -7,11 +7,11 @@ from nicegui import ui
 from stepml.console.addresses import new_address
 from stepml.console.apart import apart
 from stepml.console.board import Board
+from stepml.console.defects import defect
 from stepml.console.jobs_board import JobNow
 from stepml.console.widgets.ending import RetryDialog, StopDialog
 from stepml.console.widgets.notices import Notice
 from stepml.console.widgets.tags import Tag, button, link
-from stepml.job.errors import StepMLError
 from stepml.records.execution import SUCCEEDED
 from stepml.reports.run_page import FILE
 
@@ -58,8 +58,8 @@ class JobActions:
         self._notice.going("Making the report")
         try:
             page = await apart(lambda: self._board.client.named(self._job).report().html)
-        except StepMLError as error:
-            self._notice.failed(str(error))
+        except Exception as error:
+            self._notice.failed(str(defect(error)))
         else:
             self._notice.clear()
             ui.download.content(page.encode(errors="backslashreplace"), f"{self._job}-{FILE}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from typing import Any
 from uuid import uuid4
 
@@ -16,8 +17,8 @@ def started(client: Client) -> str:
     return client.run(JOB_TEXT, f"ending-{uuid4().hex[:8]}").name
 
 
-def click(page: Drawn, text: str, times: int = 1) -> None:
-    """Click a button as often as a hasty person does, before the first click has an effect."""
+def clicks(page: Drawn, text: str, times: int = 1) -> list[Coroutine[Any, Any, None]]:
+    """Return clicks on a button, which come before the first of them has an effect."""
     button = page.find("button", text)
     handlers = [each.handler for each in button._event_listeners.values() if each.type == "click"]
 
@@ -25,7 +26,7 @@ def click(page: Drawn, text: str, times: int = 1) -> None:
         with button:
             await handler()
 
-    page.done(*(call(each) for each in handlers * times))
+    return [call(each) for each in handlers * times]
 
 
 def test_a_stop_is_explained_before_anything_is_done(stack: MotoStack) -> None:
@@ -47,7 +48,7 @@ def test_a_retry_from_an_epoch_is_explained_and_started_once(stack: MotoStack) -
         dialog = RetryDialog(Board(client), job)
         page.done(dialog.open(2))
         said = " ".join(page.texts("p"))
-        click(page, "Retry", times=3)
+        page.done(*clicks(page, "Retry", times=3))
     assert "from epoch 2 on" in said
     assert len(client.jobs(100)) == n_jobs + 1
 
@@ -67,3 +68,15 @@ def test_a_refusal_is_said_in_place_until_another_epoch_is_chosen(stack: MotoSta
     assert is_disabled
     assert not any("expected" in text for text in allowed)
     assert is_enabled
+
+
+def test_a_click_before_the_plan_is_known_does_nothing(stack: MotoStack) -> None:
+    client = stack.client("failing")
+    job = started(client)
+    n_jobs = len(client.jobs(100))
+    with drawn() as page:
+        dialog = RetryDialog(Board(client), job)
+        page.done(dialog.open(1), *clicks(page, "Retry"))
+        said = " ".join(page.texts("p"))
+    assert "from epoch 1 on" in said
+    assert len(client.jobs(100)) == n_jobs
