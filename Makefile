@@ -118,6 +118,7 @@ bench: install-dev caches ## Measure workflow, cold start, parsing, learning, ex
 	$(BIN)/python benchmarks/bench_defaults.py --json build/bench_defaults.json
 	$(BIN)/python benchmarks/bench_neural.py --json build/bench_neural.json
 	$(BIN)/python benchmarks/bench_estimators.py --json build/bench_estimators.json
+	$(BIN)/python -m benchmarks.bench_console --json build/bench_console.json
 
 soak: install-dev ## Check that a parameter server's memory stays flat over 100,500 steps
 	$(BIN)/python benchmarks/soak_parameter_server.py --json build/soak_parameter_server.json

@@ -19,8 +19,8 @@ from stepml.records.execution import Execution, ExecutionState
 
 _NAME = re.compile(rf"[0-9A-Za-z_-]{{1,{MAX_NAME}}}")
 _EXECUTION_ARN = re.compile(r"(?P<machine>arn:[^:]+:states:.+?):(?P<name>[^:]+)")
-# Events per page: the AWS maximum for the first read, then enough for a few epochs.
-HISTORY_PAGE, RECENT_PAGE = 1000, 100
+# Events per page: the AWS maximum for the first read, then enough for two epochs.
+HISTORY_PAGE, RECENT_PAGE = 1000, 25
 
 
 def start(connection: Connection, stack: Stack, job: str, name: str) -> Execution:

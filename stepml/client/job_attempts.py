@@ -25,8 +25,8 @@ from stepml.records.failures import Failure, first_failure
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions.type_defs import ExecutionListItemTypeDef
 
-FEW = 100  # executions in a request for the newest ones
-LATE = timedelta(minutes=1)  # by which ListExecutions may lag, at most
+FEW = 25  # executions in a request for the newest ones
+LATE = timedelta(seconds=10)  # by which ListExecutions may lag, at most
 
 
 class JobAttempts:
