@@ -51,6 +51,15 @@ OWN_BUCKET = "stack-bucket"
 PATIENT = Timing(first_wait_s=240.0, wait_s=240.0)
 
 
+class Context:
+    """A Lambda context with 15 minutes left."""
+
+    aws_request_id = "request"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 900_000
+
+
 class Job:
     """One job on a memory store, driven in the order of the state machines."""
 

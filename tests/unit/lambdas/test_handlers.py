@@ -46,7 +46,7 @@ from stepml.ml.data import Shard, arrays, unpack_shard
 from storage import Storage
 from storage.testing.faulty import FaultyStorage
 from storage.testing.memory import MemoryStorage
-from tests.support.jobs import Job, contents, csv_rows
+from tests.support.jobs import Context, Job, contents, csv_rows
 
 
 def test_a_job_learns() -> None:
@@ -479,15 +479,6 @@ def test_data_replaced_after_they_were_planned_are_refused() -> None:
     with pytest.raises(ValueChangedError, match=r"rows.csv was changed since it was described"):
         partition(0, "job", plan, job.data, job.storage)
     assert list(job.storage.list("datasets/")) == []
-
-
-class Context:
-    """A Lambda context with 15 minutes left."""
-
-    aws_request_id = "request"
-
-    def get_remaining_time_in_millis(self) -> int:
-        return 900_000
 
 
 def test_a_handler_logs_its_failure_with_what_it_was_about() -> None:

@@ -21,7 +21,7 @@ from stepml.job.parts import MOST_RANKS_LISTED, FunctionTimes
 from stepml.job.reports import EpochReport
 from stepml.job.tasks import ExecutorResult, ExecutorTask, ReducerTask
 from storage.base import Buffer
-from tests.support.jobs import DurableWrapper, Job
+from tests.support.jobs import Context, DurableWrapper, Job
 
 SLOW_S = 0.3
 LATENCY_S = 0.02
@@ -181,7 +181,7 @@ def test_executions_and_the_final_report_carry_no_functions(
     job = initialised("orchestrated")
     monkeypatch.setattr(reducer, "durable", lambda: job.storage)
     task = ReducerTask(executors=job.execute_all(1), **job.attempt(1))
-    assert reducer.handler(task.to_event(), None)["functions"] == []  # type: ignore[arg-type]
+    assert reducer.handler(task.to_event(), Context())["functions"] == []
     assert job.store.report(1).load().functions
     job.epoch(2)
     assert all(not each.functions and each.quantiles for each in job.finalise(2).history)
