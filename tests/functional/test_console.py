@@ -50,6 +50,8 @@ VIEWS = [
     "/compare",
     "/compare?job={job}",
     "/data",
+    "/data?place=data/absent.csv",
+    "/channels",
     "/compare",
     "/compare?job={job}&job=absent&by=second",
 ]

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from stepml.console.board import Board
+from stepml.console.channels_board import channels_feed
 from stepml.console.data_board import folder_feed, sizes_feed, understanding_feed
 from stepml.console.executions_board import attempt_feed, executions_feed, log_feed
 from stepml.console.feeds import Feed, Reading
@@ -57,6 +58,7 @@ def views(board: Board, job: str, epoch_arn: str) -> dict[str, Callable[[], Feed
         "graph": lambda: executions_feed(board, arn),
         "epoch": lambda: attempt_feed(board, job, attempt),
         "log": lambda: log_feed(board, job, arn, visit, called),
+        "channels": lambda: channels_feed(board),
         "start again": lambda: started_feed(board, job),
         "places": lambda: places_feed(board),
         "folder": lambda: folder_feed(board, "data/", None),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from nicegui import Client, core, ui
 
 from stepml.console.widgets.tags import Tag
+
+T = TypeVar("T")
 
 
 class Drawn:
@@ -26,6 +28,17 @@ class Drawn:
             await asyncio.sleep(0)
 
         self._loop.run_until_complete(all_of_it())
+
+    def call(self, act: Callable[[], T]) -> T:
+        """Return what ``act`` does in the event loop, as a page does when it is made."""
+        results: list[T] = []
+
+        async def do() -> None:
+            with self._client:
+                results.append(act())
+
+        self.done(do())
+        return results[0]
 
     @property
     def tags(self) -> list[Tag]:
@@ -67,5 +80,6 @@ def drawn() -> Iterator[Drawn]:
     finally:
         page.done()
         client.delete()
+        page.done()  # feeds that it has followed
         core.loop = None
         loop.close()
