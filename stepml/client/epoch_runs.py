@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +11,13 @@ from stepml.client.invocations import InvocationLog, rank_losses
 from stepml.client.iterations import IterationRun, IterationRuns, Visits, iterations_of
 from stepml.records.errors import InvalidArgumentError
 from stepml.records.execution import EpochAttempt
+from stepml.records.json_answers import json_object
 from stepml.records.visits import Visit
 
 if TYPE_CHECKING:
     from stepml.client.run_facts import RunFacts
 
+RANKS = "RunExecutors"  # the Map of a group's execution
 GROUPS = "RunGroups"  # the Map whose iterations are executions with ranks of their own
 GROUPS_A_LOOK = 5  # of those that are known and still run
 
@@ -148,12 +150,18 @@ class EpochRun:
     def _iterations(self, seen: Seen, visit: Visit) -> tuple[IterationRun, ...]:
         if visit.state != GROUPS:
             return iterations_of(seen, visit)
-        groups = (each.attempts for each in seen.visits if each.map_event == visit.first_event)
-        children = [found[-1].child for found in groups if found]
-        known = {arn: self._group(arn) for arn in self._in_turn(children)}
-        return tuple(rank for arn in children if arn is not None for rank in known[arn])
+        groups = {
+            each.iteration: each for each in seen.visits if each.map_event == visit.first_event
+        }
+        known = {arn: self._group(arn) for arn in self._in_turn(map(_child, groups.values()))}
+        ranks = list[IterationRun]()
+        for index, numbers in enumerate(_numbers(visit)):
+            group = groups.get(index)
+            begun = known.get((_child(group) or "") if group is not None else "", ())
+            ranks += begun or [_unbegun(seen, group, each) for each in numbers]
+        return tuple(ranks)
 
-    def _in_turn(self, children: Sequence[str | None]) -> list[str]:
+    def _in_turn(self, children: Iterable[str | None]) -> list[str]:
         """Return the groups in the order in which they are read: the longest unread first."""
         order = {arn: number for number, arn in enumerate(self._groups)}
         return sorted((arn for arn in children if arn), key=lambda arn: order.get(arn, -1))
@@ -168,6 +176,25 @@ class EpochRun:
         self._groups[arn] = history, seen
         maps = [each for each in seen.visits if each.kind == "Map"]
         return iterations_of(seen, maps[-1]) if maps else ()
+
+
+def _child(group: Visit) -> str | None:
+    """Return the execution of a group's last call, or None before it has one."""
+    return group.attempts[-1].child if group.attempts else None
+
+
+def _numbers(visit: Visit) -> list[list[int]]:
+    """Return the ranks of each group of a Map, which its input lists."""
+    groups = json_object(visit.input).get("groups")
+    return groups if isinstance(groups, list) else []
+
+
+def _unbegun(seen: Seen, group: Visit | None, rank: int) -> IterationRun:
+    """Return a rank whose group has begun none."""
+    is_over = group is not None and group.left_at is not None
+    return IterationRun(
+        RANKS, rank, "rank", rank, "ABORTED" if is_over else "WAITING", (), seen.arn
+    )
 
 
 def chosen_attempt(found: Sequence[EpochAttempt], epoch: int, number: int | None) -> EpochAttempt:

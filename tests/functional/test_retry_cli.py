@@ -16,6 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from stepml.cli.app import app
+from stepml.client import Client
 from stepml.job import keys
 from tests.faults.placements import Point
 from tests.faults.stack import FaultyStack, Hold
@@ -240,6 +241,10 @@ def test_the_failed_rank_of_a_wide_job_is_found_in_the_history_of_its_group(
     ranks = [each["failure"]["rank"] for each in runs.attempts(name)]
     assert len(ranks) == 2
     assert set(ranks) <= set(range(42))
+    shown = Client(endpoint_url=runs.stack.endpoint_url).find(name).epoch(1).iterations
+    assert [each.item for each in shown] == list(range(42))
+    assert shown[ranks[-1]].status == "FAILED"
+    assert "Runtime.ImportModuleError" in str(shown[ranks[-1]].failure)
 
 
 def test_a_stopped_job_goes_on(runs: Runs, name: str, undisturbed: bytes) -> None:
@@ -327,6 +332,9 @@ def test_a_long_job_is_watched_across_its_executions(
         if each["name"].startswith(f"{name}-c")
     ]
     assert len(continuations) == 2
+    seen = Client(endpoint_url=runs.stack.endpoint_url).find(name).histories.look()
+    assert [each.arn.rpartition(":")[2] for each in seen] == [name, *continuations]
+    assert [each.visits[-1].state for each in seen] == ["ContinueJob", "ContinueJob", "Finalise"]
     rows = re.findall(r"^ +(\d+)  +\d\.\d+  ", shown, re.M)
     assert [int(row) for row in rows] == list(range(1, EPOCHS + 1))
     assert runs.model(name) == undisturbed
