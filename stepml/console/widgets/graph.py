@@ -18,7 +18,7 @@ from stepml.graphs.marks import Mark, Status
 
 MARGIN = 16.0
 FOOTER = 12.0  # below the iterations of a Map: their numbers
-ZOOMS = (50, 75, 100, 150, 200)  # % of the natural size
+ZOOMS = (50, 75, 100, 125, 150, 200)  # % of the natural size
 CIRCLES = ("Start", "End")
 
 
