@@ -11,6 +11,7 @@ from stepml.console.widgets.ending import RetryDialog
 from stepml.console.widgets.facts import Tiles
 from stepml.console.widgets.failure_box import FailureBox
 from stepml.console.widgets.tags import Tag, button, link
+from stepml.deployment.consoles import execution_url
 from stepml.records.execution import EpochAttempt
 from stepml.reports.attempt_head import attempt_tiles, attempt_words
 from stepml.reports.run_head import status_of
@@ -38,6 +39,9 @@ class EpochHead:
             self._failure = FailureBox(name)
             self._tiles = Tiles()
             self._retry = _Retry(board, name, epoch)
+            with Tag("p", classes="small long"):
+                self._arn = Tag("span")
+                self._link = Tag("a", "in AWS's console", "beside", rel="noreferrer")
         self.hide()
 
     def hide(self) -> None:
@@ -59,6 +63,10 @@ class EpochHead:
         self._failure.show(replace(failure, epoch=None) if failure else None)
         self._tiles.show(attempt_tiles(record, attempt))
         self._retry.show(record)
+        arn = attempt.execution.arn
+        self._arn.say(f"execution {arn}")
+        self._link.set_visibility(not record.is_local)
+        self._link.put(href=execution_url(arn))
 
     def _ways(self) -> None:
         name, epoch = self._job, self._epoch

@@ -8,23 +8,28 @@ from typing import Any
 
 import pytest
 
+from stepml.client.client import Client
+from stepml.client.connection import Connection
 from stepml.client.epoch_runs import MapRun, SeenEpoch
 from stepml.client.histories import Seen
 from stepml.client.invocations import InvocationLog
 from stepml.client.iterations import iterations_of
 from stepml.client.log_lines import LogLine
+from stepml.console.board import Board
 from stepml.console.executions_board import AttemptNow, failed_visit
+from stepml.console.widgets.epoch_head import EpochHead
 from stepml.console.widgets.execution_view import ExecutionView
 from stepml.console.widgets.iteration_tables import IterationTables
 from stepml.console.widgets.log_view import LogView
 from stepml.console.widgets.text_block import MOST, TextBlock, indented, unfolded
 from stepml.console.widgets.trail import Choice, Trail, Ways
 from stepml.graphs.machines import Machine, machine_of
+from stepml.records.failures import Failure
 from stepml.records.tracing import Tracer
 from tests.support.drawn import Drawn, drawn
 from tests.support.histories import recorded
 from tests.support.paths import ROOT
-from tests.support.run_records import HOSTILE
+from tests.support.run_records import HOSTILE, run_record
 
 ARN = "arn:aws:states:us-east-1:123456789012:execution:stepml-epoch:own-e3"
 
@@ -225,3 +230,22 @@ def test_a_rank_of_a_group_is_shown_from_the_execution_of_its_group(
         tables.show(now.epoch.maps, choice)
         rows = {each.text: str(each.props["href"]) for each in page.tags if each.tag == "a"}
         assert "execution=own-e3-g1" in rows["41"]
+
+
+@pytest.mark.parametrize(
+    ("failed_at", "label"), [(3, "Retry"), (2, "Train again"), (None, "Train again")]
+)
+def test_an_epoch_is_retried_if_the_job_failed_there_and_else_trained_again(
+    failed_at: int | None, label: str
+) -> None:
+    record = run_record(3, 4)
+    failure = None if failed_at is None else Failure("BoomError", "boom", rank=1, epoch=failed_at)
+    attempts = [each for each in record.attempts if each.epoch == 3]
+    with drawn() as page:
+        nowhere = Connection(None, "http://127.0.0.1:9")  # type: ignore[arg-type]
+        head = EpochHead(Board(Client(nowhere)), "own", 3)
+        head.show(replace(record, failure=failure), attempts[-1], attempts)
+        assert page.find("button", f"{label} from epoch 3…")
+        ways = {str(each.props["href"]) for each in page.tags if "rel" in each.props}
+        assert {"/jobs/own/epochs/2", "/jobs/own/epochs/4"} <= ways
+        assert f"execution {attempts[-1].execution.arn}" in page.texts("span")
