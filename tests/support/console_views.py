@@ -10,7 +10,7 @@ from typing import Any
 from stepml.console.board import Board
 from stepml.console.channels_board import channels_feed
 from stepml.console.data_board import folder_feed, sizes_feed, understanding_feed
-from stepml.console.executions_board import attempt_feed, executions_feed, log_feed
+from stepml.console.executions_board import attempt_feed, events_feed, executions_feed, log_feed
 from stepml.console.feeds import Feed, Reading
 from stepml.console.jobs_board import functions_feed, job_feed, jobs_feed
 from stepml.console.pages.new import started_feed
@@ -58,6 +58,7 @@ def views(board: Board, job: str, epoch_arn: str) -> dict[str, Callable[[], Feed
         "graph": lambda: executions_feed(board, arn),
         "epoch": lambda: attempt_feed(board, job, attempt),
         "log": lambda: log_feed(board, job, arn, visit, called),
+        "events": lambda: events_feed(board, arn, visit),
         "channels": lambda: channels_feed(board),
         "start again": lambda: started_feed(board, job),
         "places": lambda: places_feed(board),
