@@ -83,7 +83,7 @@ class Search:
     def __init__(self, label: str, value: str, on_change: Callable[[str], object]) -> None:
         with labelled(label):
             # Its `value` would be set at each change of the page, while the person types on.
-            typed = Tag("input", type="search", defaultValue=value)
+            typed = Tag("input", type="search", defaultValue=value, autocomplete="off")
         self._on_change = on_change
         typed.on("input", self._type, throttle=PAUSE_S, leading_events=False, js_handler=_VALUE)
 
