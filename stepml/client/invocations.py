@@ -98,6 +98,7 @@ def rank_losses(connection: Connection, stack: Stack, ranks: Iterable[Attempt]) 
         begin = min(each.started_at for each in calls) - SKEW
         end = max(each.ended_at or datetime.now(UTC) for each in calls) + MARGIN
         group, requests = log_group(stack.name, function), {each.request_id for each in calls}
+        requests.add(None)  # lines of earlier versions name none
         for event in log_events(connection, group, begin, end, pattern=of_fields(task)):
             entry = json_object(event["message"])
             if entry.get("request_id") in requests and "loss" in entry:
