@@ -89,7 +89,7 @@ class JobsView:
                 self._hint = Tag("span", HINT, "soft small")
                 self._compare = link("", "", "as-button")
                 link("New job", NEW, "as-button")
-        self._show_chosen(shown.chosen)
+        self._show_chosen()
 
     def _setter(self, name: str) -> Callable[[str], None]:
         return lambda value: self._change(**{name: value})
@@ -105,11 +105,11 @@ class JobsView:
     def _choose(self) -> None:
         chosen = tuple(map(str, self._selection.chosen))
         self._change(chosen=chosen, page=self._shown.page)
-        self._show_chosen(chosen)
 
-    def _show_chosen(self, chosen: tuple[str, ...]) -> None:
+    def _show_chosen(self) -> None:
+        chosen = self._shown.chosen
         can_compare = len(chosen) > 1
-        self._hint.set_visibility(not can_compare)
+        self._hint.set_visibility(not can_compare and len(self._listing.jobs) > 1)
         self._compare.set_visibility(can_compare)
         self._compare.say(f"Compare {len(chosen)} jobs")
         self._compare.put(href=compare_address(chosen) if can_compare else None)
@@ -132,6 +132,7 @@ class JobsView:
         facts = [facts_of(each) for each in listing.jobs]
         self._models.offer(_options((each["model"] for each in facts), shown.model))
         self._channels.offer(_options((each["channel"] for each in facts), shown.channel))
+        self._show_chosen()
         self._list.set_visibility(bool(jobs))
         self._empty.show(listing, bool(jobs), shown)
         self._count.say(_count(len(jobs), listing))
