@@ -47,8 +47,6 @@ VIEWS = [
     "/new",
     "/new?like={job}",
     "/nowhere",
-    "/compare",
-    "/compare?job={job}",
     "/data",
     "/data?place=data/absent.csv",
     "/channels",
