@@ -59,7 +59,7 @@ class JobGraph:
         self._several = Tag("nav", classes="ways", aria_label="Executions of the job")
         self._links: list[Tag] = []
         self._place = Tag("div")
-        live(executions_feed(board, arn), "the states of the job", self._show)
+        live(executions_feed(board, arn), "the states of the job", self.draw)
 
     def show(self, attempts: Sequence[EpochAttempt]) -> None:
         """Let the states lead to these attempts at epochs."""
@@ -71,12 +71,15 @@ class JobGraph:
     def _child_address(self, arn: str) -> str | None:
         return self._children.get(arn)
 
-    def _show(self, now: ExecutionsNow) -> None:
+    def draw(self, now: ExecutionsNow) -> None:
+        """Show the executions as they are now."""
         self._now = now
         names = [_name(each.arn) for each in now.seen]
         chosen = names.index(self._asked.execution) if self._asked.execution in names else -1
         self._show_links(names, names[chosen])
         seen = now.seen[chosen]
+        if self._view is not None and not self._asked.execution and self._view[0] != seen.arn:
+            self._asked = Choice()  # the execution that continues the job has visits of its own
         if self._view is None and self._asked == Choice():
             self._asked = _failed(seen)
         self._view_of(seen.arn).show(now.machines[chosen], lambda _: seen.visits)
@@ -87,16 +90,17 @@ class JobGraph:
             for number, name in enumerate(names[len(self._links) :], len(self._links) + 1):
                 choice = Choice(execution=name)
                 address = self._address(choice)
-                choose = partial(self._choose_execution, choice)
+                choose = partial(self.choose_execution, choice)
                 self._links.append(choice_link(f"Execution {number}", address, choose))
         for name, tag in zip(names, self._links, strict=True):
             tag.put(aria_current="true" if name == chosen else None)
 
-    def _choose_execution(self, choice: Choice) -> None:
+    def choose_execution(self, choice: Choice) -> None:
+        """Show the execution that a person has chosen."""
         self._asked = choice
         self._on_choose(choice)
         if self._now is not None:
-            self._show(self._now)
+            self.draw(self._now)
 
     def _view_of(self, arn: str) -> ExecutionView:
         if self._view is None or self._view[0] != arn:

@@ -16,10 +16,11 @@ from stepml.client.invocations import InvocationLog
 from stepml.client.iterations import iterations_of
 from stepml.client.log_lines import LogLine
 from stepml.console.board import Board
-from stepml.console.executions_board import AttemptNow, failed_visit
+from stepml.console.executions_board import AttemptNow, ExecutionsNow, failed_visit
 from stepml.console.widgets.epoch_head import EpochHead
 from stepml.console.widgets.execution_view import ExecutionView
 from stepml.console.widgets.iteration_tables import IterationTables
+from stepml.console.widgets.job_graph import JobGraph
 from stepml.console.widgets.log_view import LogView
 from stepml.console.widgets.text_block import MOST, TextBlock, indented, unfolded
 from stepml.console.widgets.trail import Choice, Trail, Ways
@@ -47,6 +48,10 @@ def no_feed(*_: Any) -> Any:
 
 
 WAYS = Ways({"arn:child": "/jobs/own/epochs/3"}.get, no_feed, no_feed)
+
+
+def nowhere() -> Board:
+    return Board(Client(Connection(None, "http://127.0.0.1:9")))  # type: ignore[arg-type]
 
 
 def seen(history: str) -> Seen:
@@ -242,10 +247,30 @@ def test_an_epoch_is_retried_if_the_job_failed_there_and_else_trained_again(
     failure = None if failed_at is None else Failure("BoomError", "boom", rank=1, epoch=failed_at)
     attempts = [each for each in record.attempts if each.epoch == 3]
     with drawn() as page:
-        nowhere = Connection(None, "http://127.0.0.1:9")  # type: ignore[arg-type]
-        head = EpochHead(Board(Client(nowhere)), "own", 3)
+        head = EpochHead(nowhere(), "own", 3)
         head.show(replace(record, failure=failure), attempts[-1], attempts)
         assert page.find("button", f"{label} from epoch 3…")
         ways = {str(each.props["href"]) for each in page.tags if "rel" in each.props}
         assert {"/jobs/own/epochs/2", "/jobs/own/epochs/4"} <= ways
         assert f"execution {attempts[-1].execution.arn}" in page.texts("span")
+
+
+def test_a_long_job_shows_its_newest_execution_until_a_person_chooses_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for place in ("Place", "Follower"):
+        monkeypatch.setattr(f"stepml.console.live.{place}.follow", lambda *_: None)
+    first, second = seen("continued_job"), replace(seen("redriven_job"), arn=f"{ARN}-2")
+    machines, chosen = (machine("train"), machine("train")), list[Choice]()
+    with drawn() as page:
+        asked = Choice("InitialiseModel", 3)
+        graph = JobGraph(nowhere(), "own", ARN, address, asked, chosen.append)
+        graph.draw(ExecutionsNow(machines[:1], (first,)))
+        assert states(page)["ContinueJob"] == "succeeded"
+        graph.draw(ExecutionsNow(machines, (first, second)))
+        assert states(page)["ContinueJob"] == "not entered"
+        assert page.find("a", "Execution 2").props["aria-current"] == "true"
+        assert page.find("h3", "State")  # nothing of the new execution is chosen
+        graph.choose_execution(Choice(execution="own-e3"))
+        assert states(page)["ContinueJob"] == "succeeded"
+    assert chosen == [Choice(execution="own-e3")]
