@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import uuid
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ from tests.support.console import (
     Size,
     Tab,
     chromium,
+    go_to,
     opened_tab,
     running_console,
 )
@@ -203,6 +205,45 @@ def test_a_page_goes_on_when_the_console_was_started_again(
         with running_console(local_stack.endpoint_url, tmp_path, port=console.port):
             tab.page.get_by_role("link", name="Jobs").click()
             expect(tab.page.get_by_role("link", name=ended_job)).to_be_visible()
+
+
+@whole
+def test_everything_is_reached_by_keyboard(
+    tab: Tab, local_stack: FaultyStack, job: dict[str, Any], name: str
+) -> None:
+    """A job is filled in as text, started, held, stopped and resumed, without a mouse."""
+    page, keyboard = tab.page, tab.page.keyboard
+    with local_stack.holding(name, Point("executor", 2, 0)) as hold:
+        tab.open("/")
+        keyboard.press("Tab")
+        expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+        go_to(page, page.get_by_role("link", name="New job").first)
+        keyboard.press("Enter")
+        tab.settled()
+        go_to(page, page.get_by_label("run name"))
+        keyboard.type(name)
+        go_to(page, page.get_by_label("The same job as JSON"))
+        keyboard.insert_text(json.dumps(job))
+        go_to(page, page.get_by_role("button", name="Start", exact=True))
+        keyboard.press("Enter")
+        expect(page.get_by_role("heading", level=1)).to_have_text(name)
+        hold.reached()
+        go_to(page, page.get_by_role("button", name="Stop…"))
+        keyboard.press("Enter")
+        asked = page.get_by_role("dialog", name=f"Stop {name}?")
+        go_to(page, asked.get_by_role("button", name="Stop the job"))
+        keyboard.press("Enter")
+        expect(page.get_by_role("status").filter(has_text="stopped")).to_be_visible()
+    expect(page.get_by_role("button", name="Retry…")).to_be_focused()
+    keyboard.press("Enter")
+    asked = page.get_by_role("dialog", name=f"Retry {name}?")
+    go_to(page, asked.get_by_role("button", name="Retry", exact=True))
+    keyboard.press("Enter")
+    attempts = page.get_by_role("region", name="Attempts at epochs").get_by_role("row")
+    expect(attempts.filter(has_text="succeeded")).to_have_count(3)
+    go_to(page, page.get_by_role("link", name="RunEpoch").first)
+    keyboard.press("Enter")
+    expect(page.get_by_role("region", name="The chosen state")).to_contain_text("RunEpoch")
 
 
 @pytest.fixture(scope="module")

@@ -146,14 +146,16 @@ class Tab:
             self.complaints.append(said.text)
 
 
-def press_until(page: Page, key: str, wanted: Locator, most: int = 80) -> None:
-    """Press a key until an element has the focus, as a person without a mouse does."""
+def go_to(page: Page, wanted: Locator, most: int = 200) -> None:
+    """Press Tab until an element has the focus, as a person without a mouse does."""
+    expect(wanted).to_be_visible()
+    expect(wanted).to_be_enabled()
     for _ in range(most):
-        page.keyboard.press(key)
+        page.keyboard.press("Tab")
         if wanted.evaluate("(element) => element === document.activeElement"):
             return
     focused = page.evaluate("document.activeElement.outerHTML.slice(0, 200)")
-    raise AssertionError(f"{wanted} is not reached by {most} times {key}; now at {focused}")
+    raise AssertionError(f"{wanted} is not reached by Tab; the focus is now at {focused}")
 
 
 @contextmanager
