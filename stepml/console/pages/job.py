@@ -53,6 +53,11 @@ class Chosen:
     def __getitem__(self, name: str) -> str:
         return self._settings.get(name, "")
 
+    def number(self, name: str) -> int | None:
+        """Return a setting that is a number from 1 on; None if it is none."""
+        text = self[name]
+        return int(text) or None if text.isdecimal() else None
+
     def address(self, **changes: str | int | None) -> str:
         """Return the address of the page with other choices."""
         return job_address(self._job, **{**self._settings, **changes})
@@ -71,13 +76,14 @@ def register(board: Board) -> None:
         name: str,
         epoch: str = "",
         sort: str = "",
+        page: str = "",
         state: str = "",
         visit: str = "",
         call: str = "",
         execution: str = "",
     ) -> None:
         of_graph = {"state": state, "visit": visit, "call": call, "execution": execution}
-        chosen = Chosen(name, epoch=epoch, sort=sort, **of_graph)
+        chosen = Chosen(name, epoch=epoch, sort=sort, page=page, **of_graph)
         with frame(board, name, JOBS):
             live(job_feed(board, name), f"the job {name}", JobView(board, chosen).show)
 
@@ -123,9 +129,8 @@ class JobView:
         times = EpochTimes(now.name)
         timeline = _TimelineSection(self._board, now.name, self._chosen)
         _heading("epochs")
-        epochs = EpochsTable(
-            now.name, self._chosen["sort"], lambda key: self._chosen.choose(sort=key)
-        )
+        chosen = self._chosen
+        epochs = EpochsTable(now.name, chosen["sort"], chosen.number("page") or 1, chosen.choose)
         _heading("costs")
         costs = JobCosts()
         _heading("job")
@@ -172,9 +177,7 @@ class _TimelineSection:
 
     def __init__(self, board: Board, job: str, chosen: Chosen) -> None:
         self._board, self._job, self._choices = board, job, chosen
-        given = chosen["epoch"]
-        first = int(given) if given.isdecimal() else 0
-        self._chooser = EpochChooser(first or None, self._choose)
+        self._chooser = EpochChooser(chosen.number("epoch"), self._choose)
         self._none = Tag("p", "No epoch has ended yet.", "soft")
         self._timeline: Timeline | None = None
         self._place: Place[list[FunctionTimes]] = Place(self._draw)

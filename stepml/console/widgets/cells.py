@@ -38,6 +38,11 @@ class Cell:
     note_classes: str = "soft"
     share: float | None = None
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is its text alone."""
+        return self == Cell(self.text)
+
     @classmethod
     def of_status(cls, status: str) -> Self:
         """Return the cell of a status, with its colour."""
@@ -59,9 +64,16 @@ class ShownCell:
         if cell == self._cell:
             return
         before, self._cell = self._cell, cell
-        if (before.address is None) != (cell.address is None):
+        kinds = {(each.is_plain, each.address is None) for each in (before, cell)}
+        if len(kinds) > 1:
             self._make()
-            return
+        elif cell.is_plain:
+            self._tag.say(cell.text)
+        else:
+            self._change()
+
+    def _change(self) -> None:
+        cell = self._cell
         self._inner.say(cell.text)
         self._inner.classes(replace=cell.classes)
         self._inner.put(href=cell.address)
@@ -72,6 +84,9 @@ class ShownCell:
         self._tag.clear()
         self._note: Tag | None = None
         self._bar: Tag | None = None
+        self._tag.say(cell.text if cell.is_plain else "")
+        if cell.is_plain:  # most are: pages with half the elements are drawn faster
+            return
         with self._tag:
             name = "span" if cell.address is None else "a"
             self._inner = Tag(name, cell.text, cell.classes, href=cell.address)

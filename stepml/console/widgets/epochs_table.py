@@ -34,12 +34,17 @@ class EpochsTable:
         The job's name.
     sorted_by : str
         As of `Table`.
-    on_sort : callable
+    page : int
         As of `Table`.
+    on_choose : callable
+        Called with ``sort`` or ``page`` by name when a person has sorted or turned the page.
     """
 
-    def __init__(self, job: str, sorted_by: str, on_sort: Callable[[str], object]) -> None:
-        self._job, self._sorted_by, self._on_sort = job, sorted_by, on_sort
+    def __init__(
+        self, job: str, sorted_by: str, page: int, on_choose: Callable[..., object]
+    ) -> None:
+        self._job, self._on_choose = job, on_choose
+        self._sorted_by, self._page = sorted_by, page
         self._none = Tag("p", "No epoch has begun yet.", "soft")
         self._body = Tag("div")
         self._names: list[str] = []
@@ -55,16 +60,28 @@ class EpochsTable:
         if self._table is None or list(cells) != self._names:  # the first epoch names the metric
             self._names = list(cells)
             self._body.clear()
-            columns = attempt_columns(self._job, cells)
             with self._body:
-                self._table = Table(
-                    columns, _arn, "Attempts at epochs", self._sorted_by, self._sorted
-                )
+                self._table = self._new_table(attempt_columns(self._job, cells))
         self._table.show(attempts[::-1])
 
-    def _sorted(self, key: str) -> None:
+    def _new_table(self, columns: Sequence[Column[EpochAttempt]]) -> Table[EpochAttempt]:
+        return Table(
+            columns,
+            _arn,
+            "Attempts at epochs",
+            self._sorted_by,
+            self._sort,
+            page=self._page,
+            on_turn=self._turn,
+        )
+
+    def _sort(self, key: str) -> None:
         self._sorted_by = key
-        self._on_sort(key)
+        self._on_choose(sort=key)
+
+    def _turn(self, page: int) -> None:
+        self._page = page
+        self._on_choose(page=page if page > 1 else None)
 
 
 class FailedAttempts:

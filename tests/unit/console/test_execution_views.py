@@ -178,7 +178,7 @@ def test_iterations_that_failed_come_first_with_their_error_and_losses() -> None
         assert rows == ["1", "0"]
         page.sent()
         tables.show(now.epoch.maps, Choice(), {1: 0.25})
-        assert "0.250000" in page.texts("span") and page.sent() <= 2
+        assert "0.250000" in page.texts("td") and page.sent() <= 2
 
 
 def line(text: str, level: str = "INFO") -> LogLine:

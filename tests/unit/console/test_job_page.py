@@ -87,7 +87,7 @@ def test_why_an_attempt_failed_is_text_and_not_too_long() -> None:
 def test_attempts_are_sorted_by_any_figure() -> None:
     record = run_record(3, 6)
     with drawn() as page:
-        table = EpochsTable("measured", "-loss", lambda _: None)
+        table = EpochsTable("measured", "-loss", 1, lambda **_: None)
         table.show(record.attempts)
         rows = [tag.text for tag in page.tags if tag.tag == "a"]
     by_loss = sorted(record.epochs, key=lambda each: -each.loss)
