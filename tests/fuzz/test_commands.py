@@ -30,6 +30,7 @@ COMMANDS = [
     ["epochs"],
     ["compare"],
     ["jobs"],
+    ["console"],
     ["logs"],
     ["schema"],
     ["predict"],

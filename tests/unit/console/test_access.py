@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stepml.console.access import Access
 
@@ -43,3 +45,13 @@ def test_a_console_for_all_addresses_is_opened_here_or_by_the_machines_name() ->
     assert access.is_own_name("10.1.2.3:1234")
     assert not access.is_own_name("attacker.example:1234")
     assert Access.at("box", 1).address_elsewhere is None
+
+
+@given(st.text(st.characters(max_codepoint=255)))
+def test_any_text_in_a_header_or_an_address_is_refused_without_an_error(text: str) -> None:
+    access = Access("box", 1234, token="secret")
+    assert access.is_own_name(text) in (True, False)
+    assert not access.knows_session(text)
+    assert not access.knows_session(f"{access.cookie}={text}")
+    assert not access.knows_token(text)
+    assert not access.knows_token(f"token=x{text}")
