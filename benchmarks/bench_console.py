@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import statistics
 import subprocess
@@ -25,9 +24,9 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -35,6 +34,7 @@ from typing import Any
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from benchmarks.bench_workflow import local_aws
+from benchmarks.console_figures import Figure, figure
 from benchmarks.ending import ended
 from stepml.client import Client, EpochAttempt, Run, connect
 from stepml.client.epochs import finished_epochs
@@ -51,55 +51,22 @@ QUOTAS = {"DescribeExecution": 15, "GetExecutionHistory": 20}  # requests a seco
 # The page shows all: nothing is being read, and its parts are there.
 SHOWN = """() => document.querySelector('#epochs') && document.querySelector('table tbody tr')
   && [...document.querySelectorAll('.notice.is-loading')].every((each) => !each.offsetParent)"""
-# Notes when the newest epoch in the table of epochs changes, after it is on the screen.
+# Notes when the newest finished epoch in the table of epochs changes, after it is on the screen.
 NOTE_ROWS = """() => {
+  const isEpochs = (each) => each.textContent.includes('Training loss');
+  const body = [...document.querySelectorAll('table')].find(isEpochs).tBodies[0];
   window.rows = [];
   let last = '';
   const look = () => {
-    const table = [...document.querySelectorAll('table')]
-      .find((each) => each.innerText.includes('Training loss'));
-    const epoch = table?.querySelector('tbody tr a')?.innerText ?? '';
+    const row = [...body.rows].find((each) => each.textContent.includes('succeeded'));
+    const epoch = row?.querySelector('a')?.textContent ?? '';
     if (epoch === last) return;
     last = epoch;
     requestAnimationFrame(() => window.rows.push([Number(epoch), Date.now() / 1000]));
   };
   new MutationObserver(look).observe(
-    document.querySelector('main'), {subtree: true, childList: true, characterData: true});
+    body, {subtree: true, childList: true, characterData: true});
 }"""
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One measured quantity."""
-
-    what: str
-    unit: str
-    values: list[float]
-    most: float | None = None  # the target for the median
-    misses: list[str] = field(default_factory=list)
-
-    def row(self) -> str:
-        """Return the figure as a line of the table."""
-        low, high = min(self.values), max(self.values)
-        target = "" if self.most is None else f"≤ {self.most:g}"
-        return (
-            f"{self.what:48} {self.median:8.3g} {f'({low:.3g} – {high:.3g})':>18} "
-            f"{self.unit:4} {target}"
-        )
-
-    @property
-    def median(self) -> float:
-        """The value that counts."""
-        return statistics.median(self.values)
-
-
-def figure(what: str, unit: str, values: Sequence[float], most: float | None = None) -> Figure:
-    """Return a figure, print it, and note whether it misses its target."""
-    made = Figure(what, unit, list(values) or [math.nan], most)
-    if most is not None and not made.median <= most:
-        made.misses.append(f"{what}: {made.median:.3g} {unit}, not at most {most:g}")
-    print(made.row(), flush=True)
-    return made
 
 
 @dataclass(frozen=True)
@@ -155,7 +122,7 @@ def stopped_job(client: Client, workers: int, epochs: int, left: int) -> Run:
         Bucket=client.stack.bucket, Key="data/rows.csv", Body=rows
     )
     run = client.run(long_job(workers, epochs, client.stack.bucket), next_name("long"))
-    while finished_epochs(client.connection, client.stack, run.name) < epochs - left:
+    while finished(run) < epochs - left:
         time.sleep(2)
     run.stop()
     return run
@@ -190,33 +157,41 @@ def measure_opening(browser: Browser, endpoint_url: str, job: str, what: str) ->
     ]
 
 
-def until_epoch(run: Run, epoch: int) -> None:
+def finished(run: Run) -> int:
+    """Return the number of finished epochs."""
+    return finished_epochs(run.connection, run.stack, run.name)
+
+
+def wait_for(run: Run, epoch: int) -> None:
     """Wait until an epoch has finished, or the job has ended."""
     while run.epoch_report(epoch) is None and not run.state.ended:
         time.sleep(0.5)
 
 
-def measure_live(browser: Browser, endpoint_url: str, run: Run, first: int) -> list[Figure]:
+def measure_live(browser: Browser, endpoint_url: str, run: Run) -> list[Figure]:
     """Measure requests and updates with five tabs open, while two times ``TURN`` epochs train."""
     with console(endpoint_url, run.name) as served, browser.new_context() as context:
         job = f"{served.address}/jobs/{run.name}"
         watched, _ = opened(context, job)
         watched.evaluate(NOTE_ROWS)
-        for path in (job, f"{job}?state=RunEpoch", f"{job}/epochs/{first - 1}", served.address):
+        newest = finished(run)
+        for path in (job, f"{job}?state=RunEpoch", f"{job}/epochs/{newest}", served.address):
             context.new_page().goto(path, timeout=WAIT_MS)
         time.sleep(2)
-        began = time.time()
-        until_epoch(run, first + 2 * TURN)
-        ended_at = time.time()
+        began, worked = time.time(), served.processor_seconds()
+        wait_for(run, finished(run) + 2 * TURN)
+        took, worked = time.time() - began, served.processor_seconds() - worked
         lines = served.lines()
         rows = [(int(epoch), at) for epoch, at in watched.evaluate("window.rows")]
-    readings = [each["seconds"] for each in lines if "seconds" in each]
-    calls = [each for each in lines if "call" in each and began <= each["at"] <= ended_at]
+    readings = [each["seconds"] for each in lines if "seconds" in each and each["at"] > began]
+    all_calls = [each for each in lines if "call" in each]
+    calls = [each for each in all_calls if began <= each["at"] <= began + took]
     return [
         figure("a new epoch: from its reading to its row", "s", updates(lines, rows), most=0.2),
         figure("  of it the reading", "s", readings),
-        *requests(calls, ended_at - began),
-        *bursts([each for each in lines if "call" in each]),
+        figure("five tabs: the console's processor", "/s", [worked / took]),
+        *requests(calls, took),
+        *bursts(all_calls),
     ]
 
 
@@ -248,7 +223,7 @@ def bursts(calls: Sequence[dict[str, Any]]) -> list[Figure]:
     return made
 
 
-def measure_cost(browser: Browser, endpoint_url: str, run: Run, first: int) -> list[Figure]:
+def measure_cost(browser: Browser, endpoint_url: str, run: Run) -> list[Figure]:
     """Measure epochs with the page open and without, in turns, until the job ends."""
     turns: list[tuple[int, int, bool]] = []  # epochs of the turn, and whether the page was open
     with console(endpoint_url, run.name) as served, browser.new_context() as context:
@@ -256,9 +231,9 @@ def measure_cost(browser: Browser, endpoint_url: str, run: Run, first: int) -> l
         while not run.state.ended:
             is_open = len(turns) % 2 == 0
             page.goto(f"{served.address}/jobs/{run.name}" if is_open else "about:blank")
-            begin = first + 1  # the first epoch of a turn pays for opening the page
-            until_epoch(run, first := first + TURN)
-            turns.append((begin, first, is_open))
+            begin = finished(run) + 2  # the epoch that trains now pays for opening the page
+            wait_for(run, begin + TURN)
+            turns.append((begin, begin + TURN, is_open))
     seconds = epoch_seconds(run.epochs)
 
     def mean(turn: tuple[int, int, bool]) -> float:
@@ -320,17 +295,13 @@ def deployed(stack: ExitStack) -> str:
 
 def measured(browser: Browser, endpoint_url: str, run: Run) -> list[Figure]:
     """Return all figures of a stopped job, which trains to its end meanwhile."""
-    finished = run.retry_choices.finished
-    steps: list[Callable[[], list[Figure]]] = [
-        lambda: measure_opening(browser, endpoint_url, run.name, "a stopped job"),
-        lambda: measure_live(browser, endpoint_url, run, finished + 3),
-        lambda: measure_cost(browser, endpoint_url, run, finished + 4 + 2 * TURN),
-        lambda: measure_opening(browser, endpoint_url, run.name, "a finished job"),
-    ]
-    figures = steps[0]()
+    figures = measure_opening(browser, endpoint_url, run.name, "a stopped job")
+    before = finished(run)
     run.retry()
-    until_epoch(run, finished + 2)  # its functions are warm
-    return figures + [each for step in steps[1:] for each in step()]
+    wait_for(run, before + 2)  # its functions are warm
+    for measure in (measure_live, measure_cost):
+        figures += measure(browser, endpoint_url, run)
+    return figures + measure_opening(browser, endpoint_url, run.name, "a finished job")
 
 
 if __name__ == "__main__":
