@@ -136,12 +136,14 @@ class History:
 
     def _read_older(self, tracer: Tracer, most: int) -> None:
         older = list[Event]()
-        for _ in range(most):
-            if not self._older:
-                break
-            events, self._older = next(self._pages(self._page, self._older))
-            older += events
-        tracer.read(older)
+        try:
+            for _ in range(most):
+                if not self._older:
+                    break
+                events, self._older = next(self._pages(self._page, self._older))
+                older += events
+        finally:  # of a look that is refused, the pages before are kept
+            tracer.read(older)
 
     @contextmanager
     def _found(self) -> Iterator[None]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from stepml.client import Client, EpochRun, History, InvalidArgumentError, InvocationLog, Run
-from stepml.records.errors import ExecutionNotFoundError
+from stepml.records.errors import EndpointUnreachableError, ExecutionNotFoundError
 from tests.faults.placements import Fault, Point
 from tests.faults.stack import FaultyStack
 from tests.support.local_stack import csv_rows
@@ -195,25 +197,42 @@ def test_a_long_history_opens_with_its_newest_part(client: Client, long_history:
     ]
 
 
-def test_looks_ask_for_little_when_nothing_is_new(client: Client, long_history: str) -> None:
-    asked: list[dict[str, Any]] = []
-    states = client.connection.client("stepfunctions")
+HOOK = "before-call.stepfunctions.GetExecutionHistory"
 
-    def count(params: dict[str, Any], **_: Any) -> None:
-        asked.append(json.loads(params["body"]))
 
-    hook = "before-call.stepfunctions.GetExecutionHistory"
-    states.meta.events.register(hook, count)
+@contextmanager
+def asked(client: Client, refused: int | None = None) -> Iterator[list[dict[str, Any]]]:
+    """Record the requests for histories; one of them is refused by its number."""
+    requests: list[dict[str, Any]] = []
+
+    def record(params: dict[str, Any], **_: Any) -> None:
+        requests.append(json.loads(params["body"]))
+        if len(requests) == refused:
+            raise EndpointConnectionError(endpoint_url="nowhere")
+
+    events = client.connection.client("stepfunctions").meta.events
+    events.register(HOOK, record)
     try:
-        history = History(client.connection, long_history)
+        yield requests
+    finally:
+        events.unregister(HOOK, record)
+
+
+def test_looks_ask_for_little_when_nothing_is_new(client: Client, long_history: str) -> None:
+    history = History(client.connection, long_history)
+    with asked(client) as requests:
         history.whole()
-        first = len(asked)
         history.look()
         history.settled()
-    finally:
-        states.meta.events.unregister(hook, count)
-    assert first == 1
-    assert [each["maxResults"] for each in asked] == [1000, 10]
+    assert [each["maxResults"] for each in requests] == [1000, 10]
+
+
+def test_a_look_that_is_refused_loses_nothing(client: Client, long_history: str) -> None:
+    expected = History(client.connection, long_history).whole()
+    history = History(client.connection, long_history, page=30)
+    with asked(client, refused=5), pytest.raises(EndpointUnreachableError):
+        history.whole()
+    assert history.whole() == expected
 
 
 def test_an_execution_that_does_not_exist_is_named(client: Client, failed: Run) -> None:
