@@ -13,7 +13,7 @@ from stepml.job.channels import Pattern
 from stepml.records.execution import RUNNING
 from stepml.reports.figures import size
 
-PAUSE_S, LOCAL_PAUSE_S = 30.0, 3.0  # CloudWatch has a number a minute
+PAUSE_S, LOCAL_PAUSE_S = 30.0, 5.0  # CloudWatch has a number a minute
 
 
 @dataclass(frozen=True, slots=True)

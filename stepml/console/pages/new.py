@@ -80,7 +80,7 @@ class NewJob:
     def __init__(self, board: Board, draft: Draft) -> None:
         self._board, self._draft = board, draft
         self._touched: set[Path] = set()
-        self._shows_all = bool(draft.document)
+        self._shows_all = bool(draft.document) or draft.unreadable is not None
         self._is_busy = False
         self._name = ""  # of a start whose answer may have been lost
         self._seen: Sequence[Mistake] = ()  # in the data, or by AWS
