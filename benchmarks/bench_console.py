@@ -36,12 +36,10 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from benchmarks.bench_workflow import local_aws
 from benchmarks.console_figures import Figure, figure
 from benchmarks.ending import ended
+from benchmarks.long_job import finished, stopped_job, wait_for
 from stepml.client import Client, EpochAttempt, Run, connect
-from stepml.client.epochs import finished_epochs
-from stepml.client.retry_choices import next_name
 from stepml.packaging.sources import template_path
 from tests.support.deployment import deploy
-from tests.support.local_stack import csv_rows
 
 CHROMIUM = "/usr/bin/chromium"
 WAIT_MS = 60_000
@@ -104,30 +102,6 @@ def console(endpoint_url: str, job: str) -> Iterator[Console]:
             process.terminate()
 
 
-def long_job(workers: int, epochs: int, bucket: str) -> dict[str, Any]:
-    """Return a job that trains for so many epochs, with next to nothing to compute."""
-    return {
-        "data": {"uri": f"s3://{bucket}/data/rows.csv", "format": "csv", "label": "label"},
-        "workers": workers,
-        "model": {"name": "logistic_regression", "l2": 0.01},
-        "algorithm": {"name": "model_averaging", "learning_rate": 0.002, "batch_size": 20},
-        "stop": {"max_epochs": epochs, "tolerance": 1e-9, "patience": epochs},
-    }
-
-
-def stopped_job(client: Client, workers: int, epochs: int, left: int) -> Run:
-    """Return a job that has been stopped ``left`` epochs before its end."""
-    rows = csv_rows(50 * workers)
-    client.connection.client("s3").put_object(
-        Bucket=client.stack.bucket, Key="data/rows.csv", Body=rows
-    )
-    run = client.run(long_job(workers, epochs, client.stack.bucket), next_name("long"))
-    while finished(run) < epochs - left:
-        time.sleep(2)
-    run.stop()
-    return run
-
-
 def opened(context: BrowserContext, address: str) -> tuple[Page, float]:
     """Open a page, and return it with the seconds until it shows all."""
     page = context.new_page()
@@ -155,17 +129,6 @@ def measure_opening(browser: Browser, endpoint_url: str, job: str, what: str) ->
         figure(f"opening {what}, read before", "s", again, most=1.0),
         figure("  of it the console's processor", "s", worked),
     ]
-
-
-def finished(run: Run) -> int:
-    """Return the number of finished epochs."""
-    return finished_epochs(run.connection, run.stack, run.name)
-
-
-def wait_for(run: Run, epoch: int) -> None:
-    """Wait until an epoch has finished, or the job has ended."""
-    while run.epoch_report(epoch) is None and not run.state.ended:
-        time.sleep(0.5)
 
 
 def measure_live(browser: Browser, endpoint_url: str, run: Run) -> list[Figure]:
