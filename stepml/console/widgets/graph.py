@@ -15,6 +15,7 @@ from stepml.graphs.drawing import HEADER, Box, Drawing, Line, drawing
 from stepml.graphs.layout import Point
 from stepml.graphs.machines import Machine, with_ends
 from stepml.graphs.marks import Mark, Status
+from stepml.records.visits import Iterations
 
 MARGIN = 16.0
 FOOTER = 12.0  # below the iterations of a Map: their numbers
@@ -90,47 +91,41 @@ class Graph:
         for line in drawn.lines:
             _line(line, svg)
         for box in drawn.boxes:
-            with Tag("g", transform=f"translate({box.x:.1f} {box.y:.1f})"):
-                if box.state.kind in CIRCLES:
-                    _circle(box)
-                else:
-                    self._state(box, svg, is_inside)
+            if box.state.kind in CIRCLES:
+                _circle(box)
+            else:
+                self._state(box, svg, is_inside)
         for line in drawn.lines:
             if line.transition.label:
                 _text(line.transition.label, line.label_at, "label")
 
     def _state(self, box: Box, svg: int, is_inside: bool) -> None:
-        node = self._nodes[box.state.name] = _Node(box, self._address_of, self._on_choose)
+        name = box.state.name
+        link = choice_link("", self._address_of(name), partial(self._on_choose, name))
+        link.put(transform=f"translate({box.x:.1f} {box.y:.1f})")
+        self._nodes[name] = _Node(box, link, is_inside)
         if box.inner:
-            with Tag("g", transform=f"translate({box.inner_x:.1f} {HEADER:.0f})"):
+            inner = f"translate({box.x + box.inner_x:.1f} {box.y + HEADER:.1f})"
+            with Tag("g", transform=inner):
                 self._graph(box.inner, svg, is_inside=True)
-        node.add_signs(is_inside=is_inside)
 
 
 class _Node:
-    """A state; it is above its sheets, and below the states of a Map's iterations."""
+    """A state, in a link; signs are made when there is something to say."""
 
-    def __init__(
-        self, box: Box, address_of: Callable[[str], str], on_choose: Callable[[str], object]
-    ) -> None:
-        self._box, self._name = box, box.state.name
+    def __init__(self, box: Box, link: Tag, is_inside: bool) -> None:
+        self._box, self._link, self._is_inside = box, link, is_inside
         self._shown: tuple[Mark, bool] | None = None
-        choose = partial(on_choose, self._name)
-        self._link = choice_link("", address_of(self._name), choose, "state NOT_ENTERED")
-        with self._link:
-            Tag("title", box.state.comment or self._name)
+        self._sign: Sign | None = None
+        self._times: Tag | None = None
+        self._count: Tag | None = None
+        with link:
+            Tag("title", box.state.comment or box.state.name)
             for offset in box.sheets:
                 _sheet(box, offset)
             if box.state.starts_execution:
                 _sheet(box, 3, 3)
-            _text(self._name, box.name_at, "name")
-            self._count = _text("", (box.width / 2, box.height - 7), "count") if box.inner else None
-
-    def add_signs(self, *, is_inside: bool) -> None:
-        """Add the signs, above all; a Map says how often the states inside were visited."""
-        self._times = None if is_inside else _text("", (2, -4), "times", "start")
-        self._sign: Sign | None = None
-        self._signs = Tag("g")
+            _text(box.state.name, box.name_at, "name")
 
     def show(self, mark: Mark, is_chosen: bool) -> None:
         if self._shown == (mark, is_chosen):
@@ -138,20 +133,33 @@ class _Node:
         self._shown = mark, is_chosen
         self._link.classes(replace=f"state {mark.status}")
         self._link.put(
-            aria_label=f"{self._name}: {mark.words}", aria_current="true" if is_chosen else None
+            aria_label=f"{self._box.state.name}: {mark.words}",
+            aria_current="true" if is_chosen else None,
         )
-        self._show_sign(mark.status)
-        if self._times is not None:
-            self._times.say(f"× {mark.visits:,}" if mark.visits > 1 else "")
-        if self._count is not None and (found := mark.iterations):
-            self._count.say(f"{found.succeeded:,} of {found.total:,}")
+        with self._link:
+            self._show_sign(mark.status)
+            self._show_times(mark.visits)
+            self._show_count(mark.iterations)
 
     def _show_sign(self, status: Status) -> None:
         if self._sign is not None:
             self._sign.show(status)
         elif status != "NOT_ENTERED":
-            with self._signs:
-                self._sign = Sign(status, self._box.width)
+            self._sign = Sign(status, self._box.width)
+
+    def _show_times(self, visits: int) -> None:
+        """Show the number of visits; a Map says how often the states inside were visited."""
+        if self._times is None and visits > 1 and not self._is_inside:
+            self._times = _text("", (2, -4), "times", "start")
+        if self._times is not None:
+            self._times.say(f"× {visits:,}" if visits > 1 else "")
+
+    def _show_count(self, iterations: Iterations | None) -> None:
+        if iterations is None:
+            return
+        if self._count is None:
+            self._count = _text("", (self._box.width / 2, self._box.height - 7), "count")
+        self._count.say(f"{iterations.succeeded:,} of {iterations.total:,}")
 
 
 def _sheet(box: Box, offset: float, inset: float = 0) -> None:
@@ -171,11 +179,14 @@ def _circle(box: Box) -> None:
     Tag(
         "rect",
         classes="circle",
+        x=f"{box.x:.1f}",
+        y=f"{box.y:.1f}",
         width=f"{box.width:.1f}",
         height=f"{box.height:.1f}",
         rx=f"{box.radius:.1f}",
     )
-    _text(box.state.name, box.name_at, "name")
+    x, y = box.name_at
+    _text(box.state.name, (box.x + x, box.y + y), "name")
 
 
 def _line(line: Line, svg: int) -> None:
