@@ -12,6 +12,10 @@ MUTED = {
 }
 
 
+# What uvicorn says at the end of a console that tabs still show.
+EXPECTED = "timeout graceful shutdown exceeded"
+
+
 class _Line(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         kept = logging.makeLogRecord(record.__dict__)
@@ -27,6 +31,7 @@ def log_as_lines() -> None:
     """Write what libraries log as lines without tracebacks, unless these have been asked for."""
     shows_tracebacks = bool(os.environ.get(TRACEBACK_VARIABLE))
     handler = logging.StreamHandler()
+    handler.addFilter(lambda record: EXPECTED not in str(record.msg))
     if not shows_tracebacks:
         handler.setFormatter(_Line("%(name)s: %(message)s"))
     logging.getLogger().addHandler(handler)

@@ -36,6 +36,14 @@ def test_a_mistake_is_one_line(
     assert line.startswith("uvicorn.error: Exception in the application: ValueError: invalid lit")
 
 
+def test_the_end_of_open_tabs_is_no_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    log_as_lines()
+    logging.getLogger("uvicorn.error").error(
+        "Cancel %s running task(s), timeout graceful shutdown exceeded", 3
+    )
+    assert capsys.readouterr().err == ""
+
+
 def test_who_asks_gets_the_traceback(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
