@@ -38,12 +38,7 @@ def application(board: Board, access: Access) -> ASGIApp:
         view.register(board)
     failures.register(board)
     _serve_assets()
-    for path in UNUSED:
-        pages.remove_route(path)
-    pages.config.socket_io_js_transports = ["websocket"]
-    core.sio.eio.transports = ["websocket"]
-    # Nothing of a page is read by Ajax, and a bar for it would have no name.
-    pages.config.quasar_config["loadingBar"]["skipHijack"] = True
+    _leave_out_what_is_unused()
     served = FastAPI(openapi_url=None)
     ui.run_with(
         served,
@@ -58,6 +53,15 @@ def application(board: Board, access: Access) -> ASGIApp:
         show_welcome_message=False,
     )
     return Guard(served, access)
+
+
+def _leave_out_what_is_unused() -> None:
+    for path in UNUSED:
+        pages.remove_route(path)
+    pages.config.socket_io_js_transports = ["websocket"]
+    core.sio.eio.transports = ["websocket"]
+    # Nothing of a page is read by Ajax, and a bar for it would have no name.
+    pages.config.quasar_config["loadingBar"]["skipHijack"] = True
 
 
 def _serve_assets() -> None:
