@@ -99,8 +99,9 @@ wheels: install-dev caches ## Install the wheel into empty environments of Pytho
 pictures: install-dev ## Draw the graphs of the state machines in docs/pictures
 	$(BIN)/python -m documentation.graphs
 
-screenshots: install-dev caches ## Take the screenshots of the site again, of two jobs that run for them
+screenshots: install-dev caches ## Take the screenshots of the site and the pictures of the console again, of jobs that run for them
 	$(BIN)/python -m documentation.screenshots
+	$(BIN)/python -m documentation.console_pictures
 
 build/screenshots/report.png: | install-dev caches
 	$(BIN)/python -m documentation.screenshots

@@ -34,33 +34,43 @@ def main() -> None:
     PICTURES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="stepml-screenshots-") as directory:
         workplace = Path(directory)
-        with _local_aws(workplace):
-            _stepml(workplace, "data", "get", "digits", "--local")
+        with local_aws(workplace):
+            stepml(workplace, "data", "get", "digits", "--local")
             for name, options in RUNS.items():
-                _stepml(workplace, "run", str(JOB), "--name", name, *options, "--local")
-            _stepml(workplace, "compare", *(f"runs/{name}" for name in RUNS), "--html")
+                stepml(workplace, "run", str(JOB), "--name", name, *options, "--local")
+            stepml(workplace, "compare", *(f"runs/{name}" for name in RUNS), "--html")
         for name, (page, height) in PAGES.items():
             _take(workplace / page, PICTURES / f"{name}.png", height)
 
 
 @contextmanager
-def _local_aws(workplace: Path) -> Iterator[None]:
+def local_aws(workplace: Path) -> Iterator[None]:
+    """Run a local AWS for the commands in a directory until the block ends."""
     with reserve_port(FIRST_PORT) as reserved:
         port = port_of(reserved)
-    _stepml(workplace, "local", "up", "--port", str(port))
+    stepml(workplace, "local", "up", "--port", str(port))
     try:
         yield
     finally:
-        _stepml(workplace, "local", "down", "--yes")
+        stepml(workplace, "local", "down", "--yes")
 
 
-def _stepml(workplace: Path, *arguments: str) -> None:
-    subprocess.run(
+def stepml(workplace: Path, *arguments: str) -> None:
+    """Run a command in a directory, without its output."""
+    with started(workplace, *arguments) as process:
+        process.communicate()
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, process.args)
+
+
+def started(workplace: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start a command in a directory."""
+    return subprocess.Popen(
         [sys.executable, "-m", "stepml", *arguments],
         cwd=workplace,
         env={**os.environ, "STEPML_STATE_DIR": str(workplace / "state")},
-        stdout=subprocess.DEVNULL,
-        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
     )
 
 
