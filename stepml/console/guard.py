@@ -82,6 +82,8 @@ class Guard:
             return _page(OTHER_PAGE)
         if access.knows_session(headers.get("cookie", "")):
             return None
+        if not is_unsafe and scope["method"] == "HEAD":
+            return Response(status_code=204)  # it is there: a page of an earlier one asks
         if is_unsafe or scope["path"].startswith(PARTS) or not _is_visit(headers):
             return _page(NO_PAGE)
         return None if access.knows_token(_query(scope)) else _asked_again(scope, headers)

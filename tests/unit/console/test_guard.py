@@ -118,6 +118,13 @@ def test_a_websocket_needs_the_cookie_and_the_origin(visitor: Browser) -> None:
     assert visitor.greeting(address, origin=OWN, host="attacker.example") == ""
 
 
+def test_a_page_of_an_earlier_console_learns_only_that_there_is_one(stranger: Browser) -> None:
+    answer = stranger.get("/favicon.ico", "HEAD", sec_fetch_site="same-origin")
+    assert (answer.status, answer.body, "set-cookie" in answer.headers) == (204, b"", False)
+    assert stranger.get("/favicon.ico", "HEAD", origin=FOREIGN).status == 403
+    assert stranger.get("/favicon.ico", sec_fetch_site="same-origin").status == 403
+
+
 @pytest.mark.parametrize("cookie", ["x", "", 'stepml_console_8421="', "stepml_console_8421=é"])
 def test_another_cookie_is_none(visitor: Browser, cookie: str) -> None:
     assert visitor.get("/assets/part", cookie=cookie).status == 403
