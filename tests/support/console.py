@@ -26,7 +26,9 @@ WIDE: Size = (1280, 800)
 PHONE: Size = (390, 844)
 
 # A message of the browser that is no mistake of the page, but says that the server is away.
-_AWAY = re.compile(r"WebSocket connection|ERR_CONNECTION_REFUSED|net::ERR")
+_AWAY = re.compile(
+    r"WebSocket connection|WebSocket is already in CLOSING|ERR_CONNECTION_REFUSED|net::ERR"
+)
 
 
 @dataclass(frozen=True)
