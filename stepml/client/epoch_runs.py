@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from stepml.client.histories import History, Seen
@@ -41,7 +42,7 @@ class SeenEpoch:
 class EpochRun:
     """One attempt at an epoch of a job, whose execution is read state by state.
 
-    Every property asks AWS, but only for what is new. See `Run.epoch`.
+    Every property asks AWS, but only for what is new. See `Run.epoch`. Several threads may use one.
 
     Attributes
     ----------
@@ -62,6 +63,7 @@ class EpochRun:
         self.history = History(run.connection, attempt.execution.arn)
         self._groups: dict[str, tuple[History, Seen]] = {}  # by ARN, the last read one last
         self._looks = 0  # at running groups, which are left in this look
+        self._looking = Lock()
 
     def __repr__(self) -> str:
         number = f"attempt={self.attempt.number}"
@@ -91,12 +93,14 @@ class EpochRun:
         """Return what the attempt has done so far; see `History.look` for errors.
 
         The ranks of many groups are read in turn: a look reads those of new groups, and of a few
-        that were read before and still run.
+        that were read before and still run. When the attempt has ended, it reads all.
         """
-        seen = self.history.whole()
-        maps = [each for each in seen.visits if each.kind == "Map"]
-        self._looks = GROUPS_A_LOOK
-        return SeenEpoch(seen, tuple(MapRun(each, self._iterations(seen, each)) for each in maps))
+        with self._looking:
+            seen = self.history.whole()
+            maps = [each for each in seen.visits if each.kind == "Map"]
+            self._looks = len(self._groups) if seen.ended else GROUPS_A_LOOK
+            found = tuple(MapRun(each, self._iterations(seen, each)) for each in maps)
+            return SeenEpoch(seen, found)
 
     def losses(self) -> dict[int, float]:
         """Return the training loss of each rank, as its function has logged it.

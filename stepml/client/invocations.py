@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from stepml.client.connection import Connection
 from stepml.client.log_events import log_events, of_fields
@@ -97,13 +97,20 @@ def rank_losses(connection: Connection, stack: Stack, ranks: Iterable[Attempt]) 
             task.pop(name, None)
         begin = min(each.started_at for each in calls) - SKEW
         end = max(each.ended_at or datetime.now(UTC) for each in calls) + MARGIN
-        group, requests = log_group(stack.name, function), {each.request_id for each in calls}
-        requests.add(None)  # lines of earlier versions name none
+        group, requests = log_group(stack.name, function), [each.request_id for each in calls]
+        requests.append(None)  # lines of earlier versions name none
         for event in log_events(connection, group, begin, end, pattern=of_fields(task)):
             entry = json_object(event["message"])
-            if entry.get("request_id") in requests and "loss" in entry:
-                found[entry["rank"]] = entry["loss"]
+            # The local AWS gives other lines as well, such as those of own code.
+            if task.items() <= entry.items() and entry.get("request_id") in requests:
+                found |= _loss_in(entry)
     return found
+
+
+def _loss_in(entry: Mapping[str, Any]) -> dict[int, float]:
+    """Return the loss of a rank that a line has, by rank; {} if it has none."""
+    rank, loss = entry.get("rank"), entry.get("loss")
+    return {rank: loss} if isinstance(rank, int) and isinstance(loss, int | float) else {}
 
 
 def _by_function(stack: Stack, calls: Iterable[Attempt]) -> dict[str, list[Attempt]]:

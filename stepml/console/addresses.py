@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from urllib.parse import quote, urlencode
 
 JOBS, NEW, COMPARE, DATA, CHANNELS = "/", "/new", "/compare", "/data", "/channels"
+MOST_DIGITS = 9  # of the number of an epoch, an attempt, a page
 JOB, EPOCH = "/jobs/{name}", "/jobs/{name}/epochs/{epoch}"
 
 
@@ -60,6 +61,11 @@ def data_address(
 def view_address(path: str, **settings: str | int | None) -> str:
     """Return the address of a view with settings such as a filter; None and "" are left out."""
     return path + _query(settings)
+
+
+def number_in(text: str) -> int | None:
+    """Return the number that a setting is, or None: it is none, or has too many digits."""
+    return int(text) if text.isdecimal() and len(text) <= MOST_DIGITS else None
 
 
 def _query(settings: dict[str, str | int | None]) -> str:

@@ -8,10 +8,11 @@ from typing import Any, Self
 
 from stepml.client.arguments import STATUSES
 from stepml.client.listing import JobSummary
-from stepml.console.addresses import JOBS, view_address
+from stepml.console.addresses import JOBS, number_in, view_address
 from stepml.job.spec_base import tag
 
 PORTION = 100  # jobs that are listed, and by which the list grows
+MOST_OLDER = 1000  # portions
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +73,8 @@ class JobsShown:
             channel=query.get("channel", ""),
             text=query.get("q", ""),
             sort=query.get("sort", ""),
-            page=max(1, _number(query.get("page", ""), 1)),
-            older=_number(query.get("older", ""), 0),
+            page=number_in(query.get("page", "")) or 1,
+            older=min(number_in(query.get("older", "")) or 0, MOST_OLDER),
             chosen=tuple(filter(None, query.get("chosen", "").split(","))),
         )
 
@@ -131,7 +132,3 @@ def facts_of(job: JobSummary) -> dict[str, str]:
         return {"model": "", "algorithm": "", "channel": ""}
     algorithm = "" if spec.algorithm is None else tag(spec.algorithm)
     return {"model": tag(spec.model), "algorithm": algorithm, "channel": spec.exchange.channel}
-
-
-def _number(text: str, default: int) -> int:
-    return int(text) if text.isdecimal() and len(text) < 5 else default

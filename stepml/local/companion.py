@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-from stepml.local.processes import arguments, exists, has_ended
+from stepml.local.processes import HAS_PROC, arguments, exists, has_ended
 from stepml.local.running import LocalAwsError
 from stepml.os_errors import located
 from stepml.state_directory import state_directory
@@ -37,8 +37,11 @@ class Companion:
 
     @property
     def is_running(self) -> bool:
-        """Whether its process runs, and not another program with the same id."""
-        return exists(self.pid) and arguments(self.pid) == self.command
+        """Whether its process runs, and not another program with the same id.
+
+        On systems without /proc, the id is trusted.
+        """
+        return exists(self.pid) and (arguments(self.pid) == self.command or not HAS_PROC)
 
 
 def running() -> Companion | None:

@@ -18,7 +18,7 @@ class Drawn:
     """The elements of one page."""
 
     def __init__(self, client: Client, loop: asyncio.AbstractEventLoop) -> None:
-        self._client, self._loop = client, loop
+        self.client, self._loop = client, loop
 
     def done(self, *work: Coroutine[Any, Any, object]) -> None:
         """Do it, all at once, and what it leaves to the event loop."""
@@ -34,7 +34,7 @@ class Drawn:
         results: list[T] = []
 
         async def do() -> None:
-            with self._client:
+            with self.client:
                 results.append(act())
 
         self.done(do())
@@ -43,7 +43,7 @@ class Drawn:
     @property
     def tags(self) -> list[Tag]:
         """All elements that are there, in the order in which they were made."""
-        return [each for each in self._client.elements.values() if isinstance(each, Tag)]
+        return [each for each in self.client.elements.values() if isinstance(each, Tag)]
 
     def texts(self, name: str) -> list[str]:
         """Return the texts of all elements such as ``td`` that can be seen."""
@@ -57,7 +57,7 @@ class Drawn:
 
     def sent(self) -> int:
         """Return the number of elements that have changed since the last call."""
-        updates = self._client.outbox.updates
+        updates = self.client.outbox.updates
         number = len(updates)
         updates.clear()
         return number

@@ -21,7 +21,7 @@ from stepml.console.widgets.compared_facts import ComparedCurves, ComparedFacts
 from stepml.console.widgets.compared_jobs import ComparedJobs
 from stepml.console.widgets.facts import Lines
 from stepml.console.widgets.notices import Notice
-from stepml.console.widgets.tags import Tag, button, link, replace_address
+from stepml.console.widgets.tags import Tag, button, download, link, replace_address
 from stepml.reports.comparison import Comparison, compare
 from stepml.reports.comparison_page import comparison_page
 from stepml.reports.comparison_rows import csv_text
@@ -134,8 +134,8 @@ class CompareView:
 
     async def _download_page(self) -> None:
         page = await apart(lambda: comparison_page(self._compare()))
-        ui.download.content(page, "compare.html", "text/html")
+        download(page, "compare.html", "text/html")
 
     async def _download_csv(self) -> None:
         text = await apart(lambda: csv_text(self._compare()))
-        ui.download.content(text, "compare.csv", "text/csv")
+        download(text, "compare.csv", "text/csv")

@@ -47,7 +47,7 @@ def register(board: Board) -> None:
                 _understanding(board, place)
             else:
                 _path(folder)
-                _Folder(board, folder, after)
+                Folder(board, folder, after)
 
 
 def _path(place: str) -> None:
@@ -65,8 +65,17 @@ def _path(place: str) -> None:
         Tag("span", parts[-1] + ("/" if place.endswith("/") else ""))
 
 
-class _Folder:
-    """What is directly in a folder."""
+class Folder:
+    """What is directly in a folder.
+
+    Parameters
+    ----------
+    board : Board
+    folder : str
+        Its prefix.
+    after : str
+        The token of a later page; "" for the first one.
+    """
 
     def __init__(self, board: Board, folder: str, after: str) -> None:
         self._board, self._folder = board, folder
@@ -82,8 +91,8 @@ class _Folder:
             first.set_visibility(bool(after))
             self._next = link("Next page", data_address(folder))
             self._next.set_visibility(False)
-        live(folder_feed(board, folder, after or None), "the folder", self._show)
         self._sizes: Place[dict[str, FolderSize]] = Place(self._count)
+        live(folder_feed(board, folder, after or None), "the folder", self._show)
 
     def _show(self, page: FolderPage) -> None:
         self._page = page

@@ -8,7 +8,7 @@ from functools import partial
 
 from nicegui import ui
 
-from stepml.console.addresses import EPOCH, JOBS
+from stepml.console.addresses import EPOCH, JOBS, number_in
 from stepml.console.board import Board
 from stepml.console.executions_board import AttemptNow, attempt_feed
 from stepml.console.frame import frame
@@ -40,8 +40,7 @@ def register(board: Board) -> None:
         execution: str = "",
         sort: str = "",
     ) -> None:
-        number = int(attempt) if attempt.isdecimal() else None
-        asked = Asked(number, Choice.parsed(state, visit, call, execution), sort)
+        asked = Asked(number_in(attempt), Choice.parsed(state, visit, call, execution), sort)
         with frame(board, f"Epoch {epoch} of {name}", JOBS):
             shown = _View(board, name, epoch, asked)
             live(job_feed(board, name), f"the job {name}", shown.show)

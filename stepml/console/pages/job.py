@@ -7,7 +7,7 @@ from collections.abc import Callable
 from nicegui import ui
 
 from stepml.client.job_watch import JobLook
-from stepml.console.addresses import JOB, JOBS, job_address
+from stepml.console.addresses import JOB, JOBS, job_address, number_in
 from stepml.console.board import Board
 from stepml.console.executions_board import executions_feed
 from stepml.console.frame import frame
@@ -55,8 +55,7 @@ class Chosen:
 
     def number(self, name: str) -> int | None:
         """Return a setting that is a number from 1 on; None if it is none."""
-        text = self[name]
-        return int(text) or None if text.isdecimal() else None
+        return number_in(self[name]) or None
 
     def address(self, **changes: str | int | None) -> str:
         """Return the address of the page with other choices."""

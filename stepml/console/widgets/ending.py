@@ -7,7 +7,7 @@ from collections.abc import Callable
 from nicegui import ui
 
 from stepml.client.run import Run
-from stepml.console.addresses import job_address
+from stepml.console.addresses import job_address, number_in
 from stepml.console.apart import apart
 from stepml.console.board import Board
 from stepml.console.defects import defect
@@ -88,7 +88,8 @@ class RetryDialog:
         await self._explain()
 
     async def _choose_epoch(self, text: str) -> None:
-        self._epoch = int(text) if text.isdecimal() else None
+        # What is no number is refused as the epoch 0 is: it does not mean all epochs.
+        self._epoch = (number_in(text) or 0) if text else None
         await self._explain()
 
     async def _choose_name(self, text: str) -> None:

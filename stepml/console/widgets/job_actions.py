@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from nicegui import ui
-
 from stepml.console.addresses import new_address
 from stepml.console.apart import apart
 from stepml.console.board import Board
@@ -11,7 +9,7 @@ from stepml.console.defects import defect
 from stepml.console.jobs_board import JobNow
 from stepml.console.widgets.ending import RetryDialog, StopDialog
 from stepml.console.widgets.notices import Notice
-from stepml.console.widgets.tags import Tag, button, link
+from stepml.console.widgets.tags import Tag, button, download, link
 from stepml.records.execution import SUCCEEDED
 from stepml.reports.run_page import FILE
 
@@ -62,6 +60,6 @@ class JobActions:
             self._notice.failed(str(defect(error)))
         else:
             self._notice.clear()
-            ui.download.content(page.encode(errors="backslashreplace"), f"{self._job}-{FILE}")
+            download(page, f"{self._job}-{FILE}", "text/html")
         finally:
             self._report_button.put(disabled=False)

@@ -57,7 +57,7 @@ class JobGraph:
         self._now: ExecutionsNow | None = None
         self._view: tuple[str, ExecutionView] | None = None  # of the execution with this ARN
         self._several = Tag("nav", classes="ways", aria_label="Executions of the job")
-        self._links: list[Tag] = []
+        self._links: dict[str, Tag] = {}  # by the name of an execution
         self._place = Tag("div")
         live(executions_feed(board, arn), "the states of the job", self.draw)
 
@@ -86,13 +86,17 @@ class JobGraph:
 
     def _show_links(self, names: Sequence[str], chosen: str) -> None:
         self._several.set_visibility(len(names) > 1)
+        known = list(self._links)
+        if known != list(names[: len(known)]):  # a retry has another continuation
+            self._several.clear()
+            self._links.clear()
         with self._several:
             for number, name in enumerate(names[len(self._links) :], len(self._links) + 1):
                 choice = Choice(execution=name)
-                address = self._address(choice)
                 choose = partial(self.choose_execution, choice)
-                self._links.append(choice_link(f"Execution {number}", address, choose))
-        for name, tag in zip(names, self._links, strict=True):
+                made = choice_link(f"Execution {number}", self._address(choice), choose)
+                self._links[name] = made
+        for name, tag in self._links.items():
             tag.put(aria_current="true" if name == chosen else None)
 
     def choose_execution(self, choice: Choice) -> None:

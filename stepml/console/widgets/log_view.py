@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from nicegui import ui
-
 from stepml.client.invocations import InvocationLog
 from stepml.client.log_lines import SEVERE, LogLine
 from stepml.console.widgets.notices import Notice
-from stepml.console.widgets.tags import Tag, button
+from stepml.console.widgets.tags import Tag, button, download
 from stepml.reports.figures import count
 
 MOST = 100  # lines, until a person asks for more
@@ -67,7 +65,7 @@ class LogView:
 
     def _download(self) -> None:
         text = "".join(f"{line}\n" for line in self._log)
-        ui.download.content(text, f"{self._log.request_id or 'lines'}.log", "text/plain")
+        download(text, f"{self._log.request_id or 'lines'}.log")
 
 
 def _how_many(shown: int, known: int, is_cut: bool) -> str:

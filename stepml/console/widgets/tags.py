@@ -113,6 +113,11 @@ def replace_address(address: str) -> None:
     ui.navigate.history.replace(address)
 
 
+def download(text: str, name: str, kind: str = "text/plain") -> None:
+    """Let the browser save a text as a file; what cannot be sent becomes escapes."""
+    ui.download.content(text.encode(errors="backslashreplace"), name, kind)
+
+
 # Browsers have a clipboard for pages of this machine, and for those with TLS.
 _COPY = """(event) => {
   const pressed = event.currentTarget;

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from nicegui import ui
-
-from stepml.console.widgets.tags import Tag, button
+from stepml.console.widgets.tags import Tag, button, download
 
 MOST = 4_000  # characters that are shown until a person asks for more
 DEPTH = 6  # of JSON in strings of JSON
@@ -56,7 +54,7 @@ class TextBlock:
         self._draw()
 
     def _download(self) -> None:
-        ui.download.content(self._text, self._name, "text/plain")
+        download(self._text, self._name)
 
 
 def indented(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from stepml.console.addresses import epoch_address, job_address
+from stepml.console.addresses import epoch_address, job_address, number_in
 from stepml.console.widgets.bars import Bars
 from stepml.console.widgets.charts import LineChart
 from stepml.console.widgets.inputs import Input
@@ -122,8 +122,8 @@ class EpochChooser:
         self._latest.put(aria_pressed="true" if self.chosen is None else "false")
 
     def _typed(self, text: str) -> None:
-        if text.isdecimal() and int(text) > 0:
-            self._choose(min(int(text), self._newest))
+        if epoch := number_in(text):
+            self._choose(min(epoch, self._newest))
         self._input.correct(str(self.epoch))
 
     def _step(self, by: int) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from stepml.client.invocations import InvocationLog
+from stepml.console.addresses import number_in
 from stepml.console.feeds import Feed
 from stepml.records.visits import Attempt, Visit
 
@@ -36,7 +37,7 @@ class Choice:
     @classmethod
     def parsed(cls, state: str = "", visit: str = "", call: str = "", execution: str = "") -> Self:
         """Return the choice of an address; what is no number stands for no choice."""
-        return cls(state or None, _number(visit), _number(call), execution)
+        return cls(state or None, number_in(visit), number_in(call), execution)
 
     @property
     def settings(self) -> dict[str, str | int | None]:
@@ -47,10 +48,6 @@ class Choice:
             "call": self.call,
             "execution": self.execution,
         }
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isdecimal() else None
 
 
 @dataclass(frozen=True, slots=True)

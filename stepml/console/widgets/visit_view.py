@@ -143,9 +143,7 @@ class _Calls:
         return [
             Column("call", "Attempt", self._call, is_number=True),
             Column("status", "Status", lambda each: Cell.of_status(each.status)),
-            Column(
-                "began", "Began (UTC)", lambda each: Cell(clock(each.started_at), classes="time")
-            ),
+            Column("began", "Began (UTC)", _began),
             Column("s", "Seconds", lambda each: Cell(seconds_text(each.seconds)), None, True),
             Column("error", "Error", lambda each: Cell(_error(each), classes="long")),
         ]

@@ -160,7 +160,8 @@ def test_losses_are_those_of_the_calls_that_have_contributed(
         return json.dumps({"level": "INFO", "message": "rank trained", **fields})
 
     write([*call(BEFORE, trained(BEFORE, 1, 9.0)), *call(MINE, trained(MINE, 1, 1.5))])
-    write(call(AFTER, trained(AFTER, 2, 2.5)))
+    own = [json.dumps({"loss": 0.5}), json.dumps({"request_id": [MINE], "rank": 1, "loss": 0.5})]
+    write(call(AFTER, trained(AFTER, 2, 2.5), *own))  # own code writes such lines
     client = stack.client()
     calls = [attempt(MINE), attempt(AFTER, rank=2)]
     assert rank_losses(client.connection, client.stack, calls) == {1: 1.5, 2: 2.5}

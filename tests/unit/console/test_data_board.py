@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+from stepml.client.client import Client
+from stepml.client.connection import Connection
 from stepml.client.data_places import local_place
 from stepml.client.data_views import view_of
 from stepml.client.stored import Stored
 from stepml.client.stored_folders import FolderPage, FolderSize
 from stepml.console.board import Board
-from stepml.console.data_board import WIDEST_CELL, entries_of, in_words, understanding
+from stepml.console.data_board import (
+    WIDEST_CELL,
+    entries_of,
+    folder_feed,
+    in_words,
+    sizes_feed,
+    understanding,
+)
+from stepml.console.feeds import Feed, Reading
+from stepml.console.pages.data import Folder
 from stepml.job.data import Data
+from tests.support.drawn import drawn
 from tests.support.moto_stack import MotoStack
 
 THEN = datetime(2026, 1, 2, tzinfo=UTC)
@@ -28,6 +41,25 @@ def test_folders_come_first_and_are_counted_later() -> None:
         ("data/c.csv", True),
     ]
     assert [each.newest for each in found] == [None, THEN, THEN]
+
+
+def test_a_folder_that_another_tab_shows_is_there_at_once() -> None:
+    board = Board(Client(Connection(None, "http://127.0.0.1:9")))  # type: ignore[arg-type]
+    page = FolderPage("data/", ("data/a/",), (), None)
+    known: list[tuple[Feed[Any], object]] = [
+        (folder_feed(board, "data/", None), page),
+        (
+            sizes_feed(board, page.folders),
+            {"data/a/": FolderSize(Stored("data/a/", 5, 7, THEN), True)},
+        ),
+    ]
+    for feed, value in known:
+        feed.reading = Reading(value, read_at=THEN)
+    with drawn() as shown:
+        shown.call(lambda: Folder(board, "data/", ""))
+        assert "a/" in shown.texts("a")
+        assert "7 B" in shown.texts("td")
+        assert not [each for each in shown.texts("p") if "defect" in each]
 
 
 def test_rows_are_short_text_without_control_characters(tmp_path: Path) -> None:

@@ -61,10 +61,13 @@ def test_a_refusal_is_said_in_place_until_another_epoch_is_chosen(stack: MotoSta
         page.done(dialog.open(9))
         refused = page.texts("p")
         is_disabled = bool(page.find("button", "Retry").props.get("disabled"))
+        page.done(dialog._choose_epoch("-1"))
+        no_epoch = page.texts("p")
         page.done(dialog.open(1))
         allowed = page.texts("p")
         is_enabled = not page.find("button", "Retry").props.get("disabled")
     assert any(text.startswith("epoch: expected 1 to 1") for text in refused)
+    assert any(text.startswith("epoch: expected 1 to 1") for text in no_epoch)
     assert is_disabled
     assert not any("expected" in text for text in allowed)
     assert is_enabled

@@ -22,6 +22,7 @@ from stepml.console.widgets.execution_view import ExecutionView
 from stepml.console.widgets.iteration_tables import IterationTables
 from stepml.console.widgets.job_graph import JobGraph
 from stepml.console.widgets.log_view import LogView
+from stepml.console.widgets.tags import download
 from stepml.console.widgets.text_block import MOST, TextBlock, indented, unfolded
 from stepml.console.widgets.trail import Choice, Trail, Ways
 from stepml.graphs.machines import Machine, machine_of
@@ -273,4 +274,15 @@ def test_a_long_job_shows_its_newest_execution_until_a_person_chooses_another(
         assert page.find("h3", "State")  # nothing of the new execution is chosen
         graph.choose_execution(Choice(execution="own-e3"))
         assert states(page)["ContinueJob"] == "succeeded"
+        retried = replace(second, arn=f"{ARN}-3")
+        graph.draw(ExecutionsNow(machines[:1], (first,)))  # until the other continuation begins
+        graph.draw(ExecutionsNow(machines, (first, retried)))
+        assert page.find("a", "Execution 2").props["href"] == address(Choice(execution="own-e3-3"))
     assert chosen == [Choice(execution="own-e3")]
+
+
+def test_a_file_has_escapes_for_what_cannot_be_sent() -> None:
+    with drawn() as page:
+        page.call(lambda: download("loss \ud800", "own.log"))
+        *_, (_, _, sent) = page.client.outbox.messages
+    assert sent == {"src": b"loss \\ud800", "filename": "own.log", "media_type": "text/plain"}
