@@ -28,13 +28,15 @@ class Place(Generic[T]):
         self._show = show
         self._notice = Notice()
         self._body = ui.element("div")
+        self._has_shown = False
         self._leave: Callable[[], None] = lambda: None
         self._body.client.on_delete(self.end)
 
     def follow(self, feed: Feed[T], what: str) -> None:
         """Show this fact from now on, instead of the one before."""
         self.end()
-        self._notice.loading(what)
+        if not self._has_shown:  # what is shown stays until there is something newer
+            self._notice.loading(what)
         self._leave = feed.follow(self._hear)
 
     def end(self) -> None:
@@ -52,6 +54,7 @@ class Place(Generic[T]):
             try:
                 with self._body:
                     self._show(reading.value)
+                self._has_shown = True
             except Exception as error:
                 self._notice.failed(str(defect(error)))
 
