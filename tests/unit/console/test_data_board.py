@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +15,7 @@ from stepml.client.data_views import view_of
 from stepml.client.stored import Stored
 from stepml.client.stored_folders import FolderPage, FolderSize
 from stepml.console.board import Board
-from stepml.console.data_board import (
-    WIDEST_CELL,
-    entries_of,
-    folder_feed,
-    in_words,
-    sizes_feed,
-    understanding,
-)
+from stepml.console.data_board import WIDEST_CELL, entries_of, in_words, understanding
 from stepml.console.feeds import Feed, Reading
 from stepml.console.pages.data import Folder
 from stepml.job.data import Data
@@ -46,14 +41,13 @@ def test_folders_come_first_and_are_counted_later() -> None:
 def test_a_folder_that_another_tab_shows_is_there_at_once() -> None:
     board = Board(Client(Connection(None, "http://127.0.0.1:9")))  # type: ignore[arg-type]
     page = FolderPage("data/", ("data/a/",), (), None)
-    known: list[tuple[Feed[Any], object]] = [
-        (folder_feed(board, "data/", None), page),
-        (
-            sizes_feed(board, page.folders),
-            {"data/a/": FolderSize(Stored("data/a/", 5, 7, THEN), True)},
-        ),
-    ]
-    for feed, value in known:
+    sizes = {"data/a/": FolderSize(Stored("data/a/", 5, 7, THEN), is_whole=True)}
+    known: dict[Hashable, object] = {
+        ("folder", "data/", None): page,
+        ("sizes", page.folders): sizes,
+    }
+    for key, value in known.items():
+        feed: Feed[object] = board.feed(key, partial(dict.get, known, key), lambda _: None)
         feed.reading = Reading(value, read_at=THEN)
     with drawn() as shown:
         shown.call(lambda: Folder(board, "data/", ""))
