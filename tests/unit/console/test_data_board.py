@@ -6,7 +6,6 @@ from collections.abc import Hashable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from stepml.client.client import Client
 from stepml.client.connection import Connection
