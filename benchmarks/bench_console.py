@@ -31,7 +31,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, sync_playwright
 
 from benchmarks.bench_workflow import local_aws
 from benchmarks.console_figures import Figure, figure
@@ -140,10 +140,14 @@ def measure_live(browser: Browser, endpoint_url: str, run: Run) -> list[Figure]:
         newest = finished(run)
         for path in (job, f"{job}?state=RunEpoch", f"{job}/epochs/{newest}", served.address):
             context.new_page().goto(path, timeout=WAIT_MS)
+        watched.bring_to_front()  # others are not drawn
         time.sleep(2)
-        began, worked = time.time(), served.processor_seconds()
+        session = context.new_cdp_session(watched)
+        session.send("Performance.enable")
+        began, worked, drawn = time.time(), served.processor_seconds(), task_seconds(session)
         wait_for(run, finished(run) + 2 * TURN)
         took, worked = time.time() - began, served.processor_seconds() - worked
+        drawn = task_seconds(session) - drawn
         lines = served.lines()
         rows = [(int(epoch), at) for epoch, at in watched.evaluate("window.rows")]
     readings = [each["seconds"] for each in lines if "seconds" in each and each["at"] > began]
@@ -152,10 +156,17 @@ def measure_live(browser: Browser, endpoint_url: str, run: Run) -> list[Figure]:
     return [
         figure("a new epoch: from its reading to its row", "s", updates(lines, rows), most=0.2),
         figure("  of it the reading", "s", readings),
+        figure("  of it the browser's work, with that between", "s", [drawn / max(len(rows), 1)]),
         figure("five tabs: the console's processor", "/s", [worked / took]),
         *requests(calls, took),
         *bursts(all_calls),
     ]
+
+
+def task_seconds(session: CDPSession) -> float:
+    """Return the time that a tab has worked so far."""
+    metrics = session.send("Performance.getMetrics")["metrics"]
+    return float(next(each["value"] for each in metrics if each["name"] == "TaskDuration"))
 
 
 def updates(lines: Sequence[dict[str, Any]], rows: Sequence[tuple[int, float]]) -> list[float]:
