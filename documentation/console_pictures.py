@@ -37,7 +37,6 @@ FAILING = {
 LONG = ("--set", "stop={}", "--set", "stop.max_epochs=400")
 WIDTH, HEIGHT = 1280, 660
 SCALE = 1.25  # sharp on fine screens, and still small
-COLOURS = 128
 WAIT_MS = 120_000
 
 
@@ -147,9 +146,9 @@ def _taken(page: Page, address: str, view: View) -> bytes:
 
 def _write(picture: bytes, path: Path) -> None:
     """Write a picture with few colours: a page has no more, and the file is a fraction."""
-    image = (
-        Image.open(io.BytesIO(picture)).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
-    )
+    image = Image.open(io.BytesIO(picture)).convert("RGB")
+    # So that the colours of small signs stay, too.
+    image = image.quantize(method=Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE)
     image.save(path, optimize=True)
     print(path.relative_to(ROOT), f"{path.stat().st_size / 1000:.0f} kB")
 

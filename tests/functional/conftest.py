@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,6 +12,11 @@ from stepml.job import keys
 from tests.faults.stack import FaultyStack, deploy_faulty
 from tests.support.local_stack import LocalStack, csv_rows
 from tests.support.running_aws import running_aws
+
+if TYPE_CHECKING:  # the browser is loaded only for tests that use it
+    from playwright.sync_api import Browser
+
+    from tests.support.console import RunningConsole, Size, Tab
 
 
 @pytest.fixture(scope="session")
@@ -52,3 +57,46 @@ def job(local_stack: LocalStack) -> dict[str, Any]:
         "algorithm": {"name": "model_averaging", "learning_rate": 0.5, "batch_size": 50},
         "stop": {"max_epochs": 3},
     }
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A Chromium; its loop would be in the way of other modules' loops."""
+    from tests.support.console import chromium
+
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def console(
+    local_stack: FaultyStack, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningConsole]:
+    """The console of the deployed StepML."""
+    from tests.support.console import running_console
+
+    with running_console(local_stack.endpoint_url, tmp_path_factory.mktemp("console")) as started:
+        yield started
+
+
+@pytest.fixture
+def size() -> Size:
+    """The size of `tab`: that of a laptop, unless a test has others as parameters."""
+    from tests.support.console import WIDE
+
+    return WIDE
+
+
+@pytest.fixture
+def tab(browser: Browser, console: RunningConsole, size: Size) -> Iterator[Tab]:
+    """A tab of a person who has not been here before."""
+    from tests.support.console import opened_tab
+
+    with opened_tab(browser, console, size) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def ended_job(local_stack: FaultyStack, job: dict[str, Any]) -> str:
+    """The name of a job that has ended well."""
+    return str(local_stack.run(job)["name"])

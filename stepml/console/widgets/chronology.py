@@ -53,7 +53,7 @@ class Chronology:
             Column("state", "State", self._state),
             Column("status", "Status", lambda each: Cell.of_status(each[1].status)),
             Column("seconds", "Seconds", _seconds, _order, True),
-            Column("work", "Work", lambda each: Cell(each[1].work or "")),
+            Column("work", "Work", lambda each: Cell(each[1].work or "", classes="whole")),
             Column("error", "Error", _error),
         ]
 

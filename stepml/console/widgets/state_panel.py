@@ -85,7 +85,7 @@ class StatePanel:
     def _columns(self) -> list[Column[Visit]]:
         return [
             Column("visit", "Entered (UTC)", self._entered),
-            Column("work", "Work", lambda each: Cell(each.work)),
+            Column("work", "Work", lambda each: Cell(each.work, classes="whole")),
             Column("status", "Status", lambda each: Cell.of_status(each.status)),
             Column("seconds", "Seconds", lambda each: Cell(seconds_text(each.seconds)), None, True),
             Column("error", "Error", _error),
