@@ -23,7 +23,9 @@ from stepml.console.styles import SIGN, script, style_sheet, versioned
 from stepml.console.widgets.quick import remember_methods
 
 STYLE, SCRIPT = "/assets/console.css", "/assets/console.js"
-RECONNECT_S = 10.0  # in which a tab may come back to the page that it had
+# In which a tab may come back to the page that it had. NiceGUI lets a browser be silent for 0.4 of
+# it: jobs of the local AWS may need all processors for seconds.
+RECONNECT_S = 30.0
 END_S = 1.0  # for answers that are being sent, when the console ends
 KEPT = {"cache-control": "private, max-age=31536000, immutable"}  # its address has its version
 # Of FastAPI, which NiceGUI builds on; they describe no page.
