@@ -30,7 +30,7 @@ def places_feed(board: Board) -> Feed[Places]:
 
 def _places(board: Board) -> Places:
     stack = board.client.stack
-    return Places(stack, _directly_in(board, DATA), _directly_in(board, keys.code_prefix()))
+    return Places(stack, _directly_in(board, DATA), _directly_in(board, keys.CODE))
 
 
 def _directly_in(board: Board, prefix: str) -> tuple[str, ...]:

@@ -16,16 +16,12 @@ import xxhash
 from stepml.job.step import Step
 
 VALIDATION = -1  # the "rank" of the validation shard
-
-
-def code_prefix() -> str:
-    """All code of users' own."""
-    return "code/"
+CODE = "code/"  # all code of users' own
 
 
 def code(digest: str) -> str:
     """A zip file with a user's own code; ``digest`` is its SHA-256."""
-    return f"{code_prefix()}{digest}.zip"
+    return f"{CODE}{digest}.zip"
 
 
 def fits_prefix() -> str:

@@ -29,7 +29,7 @@ from stepml.job.places import absolute
 from stepml.reports.figures import count, size
 from stepml.reports.pages import time_text
 
-ROOTS = {OWN: "your data", "datasets/": "partitioned data sets", keys.code_prefix(): "code"}
+ROOTS = {OWN: "your data", "datasets/": "partitioned data sets", keys.CODE: "code"}
 ColumnFact = tuple[int, str, str, int, str]
 
 
