@@ -58,6 +58,8 @@ class Draft:
         Of the run; empty: one is made.
     unreadable : InvalidJobError or None
         Why the text is no job: ``document`` is that before it.
+    unread : str
+        The text that is no job.
     stack : Stack or None
         Where it will run, if that is known.
     """
@@ -65,12 +67,15 @@ class Draft:
     document: dict[str, Any] = field(default_factory=dict)
     name: str = ""
     unreadable: InvalidJobError | None = None
+    unread: str = ""
     stack: Stack | None = None
 
     @property
     def text(self) -> str:
-        """The job as JSON."""
-        return json.dumps(self.document, indent=2, ensure_ascii=False)
+        """The job as JSON, or the text that is none; empty without any."""
+        if self.unreadable is not None:
+            return self.unread
+        return "" if not self.document else json.dumps(self.document, indent=2, ensure_ascii=False)
 
     @property
     def in_address(self) -> str | None:
@@ -85,14 +90,14 @@ class Draft:
 
     def read(self, text: str) -> None:
         """Take the job from a text in JSON, YAML or TOML."""
-        self.unreadable = None
+        self.unreadable, self.unread = None, ""
         if not text.strip():
             self.document = {}
             return
         try:
             self.document = grouped(_object_in(text))
         except InvalidJobError as error:
-            self.unreadable = error
+            self.unreadable, self.unread = error, text
 
     def put(self, field: Field, text: str) -> None:
         """Give a field the value that a person means with a text."""

@@ -146,8 +146,7 @@ class NewJob:
 
     def _show(self) -> None:
         self._fields.show()
-        if self._draft.unreadable is None:
-            self._text.show(self._draft.text if self._draft.document else "")
+        self._text.show(self._draft.text)
         self._blame()
 
     def _blame(self) -> list[Mistake]:

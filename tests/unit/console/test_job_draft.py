@@ -56,8 +56,10 @@ def test_an_unreadable_text_changes_nothing_and_says_where_it_is_wrong() -> None
     assert "line 1, column" in found(draft)[TEXT]
     draft.read("[1]")
     assert TEXT in found(draft)
+    assert draft.text == "[1]"  # where the person mends it
     draft.read(JOB)
     assert draft.mistakes() == []
+    assert json.loads(draft.text) == json.loads(JOB)
 
 
 @pytest.mark.parametrize("text", ["\ud800", "{" * 5000, "a: &a [*a]", "x" * 2**20, "\0", "[[["])
