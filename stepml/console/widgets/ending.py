@@ -68,6 +68,7 @@ class RetryDialog:
         self._board, self._job = board, job
         self._epoch: int | None = None
         self._name: str | None = None
+        self._said: str | None = None  # the name of the new execution, as it was explained
         self._dialog = Dialog(f"Retry {job}?", "Retry", "Retrying the job", self._retry)
         with self._dialog.body:
             self._plan = Lines()
@@ -98,9 +99,13 @@ class RetryDialog:
 
     async def _explain(self) -> None:
         epoch, name = self._epoch, self._name
+        self._said = None
 
         def lines() -> list[str]:
-            return retry_sentences(self._run().retry_plan(epoch, name))
+            plan = self._run().retry_plan(epoch, name)
+            if is_wanted():
+                self._said = None if plan.how == "redriven" else plan.name
+            return retry_sentences(plan)
 
         def is_wanted() -> bool:
             return (epoch, name) == (self._epoch, self._name)
@@ -108,7 +113,8 @@ class RetryDialog:
         await _explain(self._dialog, self._plan, lines, is_wanted)
 
     async def _retry(self) -> None:
-        epoch, name = self._epoch, self._name
+        # With that name, it begins only once, also if an answer is lost.
+        epoch, name = self._epoch, self._said
         now = await apart(lambda: self._run().retry(epoch, name))
         refresh_job(self._board, now.name, now.arn)
         if now.name != self._job:

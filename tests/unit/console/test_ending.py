@@ -50,6 +50,7 @@ def test_a_retry_from_an_epoch_is_explained_and_started_once(stack: MotoStack) -
         said = " ".join(page.texts("p"))
         page.done(*clicks(page, "Retry", times=3))
     assert "from epoch 2 on" in said
+    assert f"A new execution starts: {client.jobs(1)[0].name}." in said
     assert len(client.jobs(100)) == n_jobs + 1
 
 
