@@ -14,7 +14,7 @@ from stepml.console.defects import LOG, Worded, defect
 from stepml.job.errors import StepMLError
 
 T = TypeVar("T")
-MAX_PAUSE_S = 15.0  # between two attempts to read what cannot be read
+MAX_PAUSE_S = 5.0  # between two attempts to read what cannot be read
 
 
 @dataclass(frozen=True, slots=True)

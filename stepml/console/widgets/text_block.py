@@ -27,7 +27,7 @@ class TextBlock:
         self._is_all = False
         with Tag("section", classes="text-block") as self._section:
             Tag(heading, label)
-            self._pre = Tag("pre", tabindex=0, role="region", aria_label=label)
+            self._pre = Tag("pre", tabindex=0, role="group", aria_label=label)
             with Tag("p", classes="text-rest") as self._rest:
                 self._how_much = Tag("span", classes="soft")
                 button("Show all", self.show_all, aria_label=f"Show all of: {label}")
