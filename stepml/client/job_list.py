@@ -33,7 +33,7 @@ class JobListing:
     jobs : tuple of JobSummary
         Newest first.
     is_whole : bool
-        Whether all that were asked for have been read; if not, the next look has more.
+        Whether all that were asked for have been read once; if not, the next look has more.
     has_older : bool
         Whether there are older ones than those that were asked for.
     """
@@ -76,18 +76,17 @@ class JobList:
         name : str
             Only jobs whose name contains this, in capital or small letters.
         within_s : float
-            After so many seconds no further jobs are read. Those that are left come at the next
-            looks, so that a long list begins to show at once.
+            After so many seconds no further jobs are read. New ones that are left come at the next
+            looks, so that a long list begins to show at once; others stay as they were read last.
         """
         with self._looking:
             deadline = self._clock() + within_s
             found = list(islice(self._executions(limit, status, name.lower()), limit + 1))
             items = found[:limit]
-            jobs: list[JobSummary | None] = []
-            while (left := items[len(jobs) :]) and (not jobs or self._clock() < deadline):
-                jobs += self._read(left)
-        read = tuple(each for each in jobs if each is not None)
-        return JobListing(read, len(jobs) == len(items), len(found) > limit)
+            self._read(items, deadline)
+            known = [self._known.get(each["executionArn"]) for each in items]
+        jobs = tuple(each.job for each in known if each is not None and each.job is not None)
+        return JobListing(jobs, None not in known, len(found) > limit)
 
     def _executions(
         self, limit: int, status: str | None, name: str
@@ -98,27 +97,27 @@ class JobList:
             return all_jobs
         return (each for each in islice(all_jobs, MOST_SEARCHED) if name in each["name"].lower())
 
-    def _read(self, items: Sequence[ExecutionListItemTypeDef]) -> list[JobSummary | None]:
-        """Return the next jobs: all that are known, and some that have to be read."""
-        n_read = 0
-        chosen = []
-        for item in items:
-            n_read += not self._is_known(item)
-            if n_read > _AT_ONCE:
-                break
-            chosen.append(item)
+    def _read(self, items: Sequence[ExecutionListItemTypeDef], deadline: float) -> None:
+        """Read jobs that may have news: new ones first, then those that were read longest ago."""
+        left = sorted((each for each in items if not self._is_known(each)), key=self._read_at)
         with ThreadPoolExecutor(READERS) as pool:
-            return list(pool.map(self._summary, chosen))
+            for begin in range(0, len(left), _AT_ONCE):
+                for _ in pool.map(self._read_one, left[begin : begin + _AT_ONCE]):
+                    pass  # an error is raised here
+                if self._clock() >= deadline:
+                    return
+
+    def _read_at(self, item: ExecutionListItemTypeDef) -> float:
+        known = self._known.get(item["executionArn"])
+        return float("-inf") if known is None else known.read_at
 
     def _is_known(self, item: ExecutionListItemTypeDef) -> bool:
         known = self._known.get(item["executionArn"])
         return known is not None and known.is_of(item)
 
-    def _summary(self, item: ExecutionListItemTypeDef) -> JobSummary | None:
-        arn = item["executionArn"]
+    def _read_one(self, item: ExecutionListItemTypeDef) -> None:
+        arn, at = item["executionArn"], self._clock()
         known = self._known.get(arn)
-        if known is not None and known.is_of(item):
-            return known.job
         connection, stack = self._client.connection, self._client.stack
         before = None if known is None else known.job
         if item["status"] in RUNNING:
@@ -126,14 +125,14 @@ class JobList:
         else:
             job = summary_of(connection, stack, item)
         job = before if job == before else job
-        self._known[arn] = _Known(job, _state(item))
-        return job
+        self._known[arn] = _Known(job, _state(item), at)
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
     job: JobSummary | None  # None: the execution continues another job
     state: tuple[object, ...]  # of the execution when it was read
+    read_at: float  # by the clock of the list
 
     def is_of(self, item: ExecutionListItemTypeDef) -> bool:
         """Return whether the job cannot have changed."""

@@ -122,3 +122,22 @@ def test_a_running_job_shows_each_new_epoch_and_its_end(stack: MotoStack) -> Non
     assert later.cost_usd == later.report.total_cost_usd
     assert (ended.status, ended.epochs) == ("ABORTED", 3)
     assert ended.ended_at is not None
+
+
+def test_more_running_jobs_than_a_look_has_time_for_take_turns(stack: MotoStack) -> None:
+    prefix = f"many-{uuid.uuid4().hex[:8]}"
+    client = stack.client("endless")
+    names = [f"{prefix}-{number:02}" for number in range(N_ENDED)]
+    runs = [client.run(JOB_TEXT, name) for name in names]
+    jobs = JobList(client, TickingClock(1).monotonic)
+    *_, first = (jobs.look(name=prefix, within_s=0) for _ in range(2))
+    for name in names:
+        stack.put_epochs(name, 1, ended=False)
+
+    partly, all_again = (jobs.look(name=prefix, within_s=0) for _ in range(2))
+
+    assert first.is_whole and partly.is_whole
+    assert 0 < sum(each.epochs for each in partly.jobs) < N_ENDED
+    assert [each.epochs for each in all_again.jobs] == [1] * N_ENDED
+    for run in runs:
+        client.connection.client("stepfunctions").stop_execution(executionArn=run.arn)
