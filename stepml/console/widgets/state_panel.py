@@ -107,7 +107,8 @@ def _about(machine: Machine, choice: Choice, visits: Sequence[Visit]) -> str:
     state = next((each for each in machine.all_states if each.name == choice.state), None)
     if state is None:
         return "" if visits else f"The state machine has no state {choice.state}."
-    parts = [f"{state.kind}.", state.comment, "" if visits else "It has not been entered so far."]
+    described = f"{state.kind}. {state.comment}" if state.comment else ""
+    parts = [described, "" if visits else "It has not been entered so far."]
     return " ".join(filter(None, parts))
 
 

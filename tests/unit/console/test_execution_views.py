@@ -93,6 +93,18 @@ def test_each_state_of_the_graph_is_a_link_that_says_what_became_of_it() -> None
     assert [str(each.props["aria-label"]).partition(":")[0] for each in current] == ["IsWide?"]
 
 
+@pytest.mark.parametrize("name", ["train", "epoch", "ranks"])
+def test_each_state_says_what_it_does(name: str) -> None:
+    assert [each.name for each in machine(name).all_states if not each.comment] == []
+
+
+def test_a_state_without_a_comment_has_no_empty_description() -> None:
+    bare = machine_of({"StartAt": "Wait", "States": {"Wait": {"Type": "Task", "End": True}}})
+    with drawn() as page:
+        view(Choice("Wait")).show(bare, lambda _: [])
+        assert "It has not been entered so far." in page.texts("p")
+
+
 def test_an_unchanged_execution_sends_nothing_and_a_change_little() -> None:
     now, later = attempt("stopped_epoch"), attempt("retried_rank")
     with drawn() as page:
