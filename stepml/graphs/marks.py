@@ -19,6 +19,7 @@ WORDS: Mapping[Status, str] = {
     "TIMED_OUT": "timed out",
     "ABORTED": "aborted",
 }
+NOTHING = "nothing to do"
 # Iterations differ: the status of their state is the first of these that one of them has.
 URGENCY: tuple[VisitStatus, ...] = (
     "FAILED",
@@ -58,7 +59,12 @@ class Mark:
 
 
 def iterations_in_words(iterations: Iterations) -> str:
-    """Return the numbers of a Map's iterations: ``38 of 40 iterations succeeded, 1 failed``."""
+    """Return the numbers of a Map's iterations: ``38 of 40 iterations succeeded, 1 failed``.
+
+    A Map without any, such as that of data that another job has partitioned, had nothing to do.
+    """
+    if not iterations.total:
+        return NOTHING
     parts = [f"{iterations.succeeded:,} of {iterations.total:,} iterations succeeded"]
     if iterations.failed:
         parts.append(f"{iterations.failed:,} failed")

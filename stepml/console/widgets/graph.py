@@ -14,7 +14,7 @@ from stepml.console.widgets.tags import Tag, button, choice_link
 from stepml.graphs.drawing import HEADER, Box, Drawing, Line, drawing
 from stepml.graphs.layout import Point
 from stepml.graphs.machines import Machine, with_ends
-from stepml.graphs.marks import Mark, Status
+from stepml.graphs.marks import NOTHING, Mark, Status
 from stepml.records.visits import Iterations
 
 MARGIN = 16.0
@@ -159,7 +159,8 @@ class _Node:
             return
         if self._count is None:
             self._count = _text("", (self._box.width / 2, self._box.height - 7), "count")
-        self._count.say(f"{iterations.succeeded:,} of {iterations.total:,}")
+        done = f"{iterations.succeeded:,} of {iterations.total:,}"
+        self._count.say(done if iterations.total else NOTHING)
 
 
 def _sheet(box: Box, offset: float, inset: float = 0) -> None:

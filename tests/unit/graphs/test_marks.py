@@ -53,6 +53,10 @@ def test_the_words_of_a_map_have_the_numbers_of_its_iterations() -> None:
     assert mark.iterations is not None and mark.iterations.running == 0
 
 
+def test_a_map_without_iterations_had_nothing_to_do() -> None:
+    assert Mark("SUCCEEDED", 1, Iterations(0)).words == "succeeded, nothing to do"
+
+
 def test_every_status_has_words() -> None:
     assert set(WORDS) == {*URGENCY, "NOT_ENTERED"}
 
