@@ -44,6 +44,9 @@ ENDING_S = 5.0  # of a local AWS, at most
 AWS_ATTEMPTS = 8
 LOCAL_ATTEMPTS = 2
 POLL_S, LOCAL_POLL_S = 2.0, 0.25
+# Requests to one service: connections beyond are not kept, of which urllib3 warns. The console
+# reads in 16 threads, each of which may have 8 of its own.
+MOST_AT_ONCE = 128
 
 
 @dataclass(slots=True)
@@ -134,6 +137,7 @@ class Connection:
             retries=retries,
             connect_timeout=CONNECT_TIMEOUT_S,
             read_timeout=READ_TIMEOUT_S,
+            max_pool_connections=MOST_AT_ONCE,
             # Proxies of the environment need not know this machine's loopback.
             proxies={} if self.is_local else None,
             # A loopback endpoint has no host names for buckets.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 # The suffix that train.asl.json appends to the job id; the same in each of the job's executions.
 _SUFFIX = re.compile(r"-e(?P<epoch>\d+)-r(?P<redrive>\d+)-t(?P<retry>\d+)")
-READERS = 8  # boto3 keeps ten connections
+READERS = 8
 EXECUTIONS_PAGE = 1000  # the limit of AWS
 
 

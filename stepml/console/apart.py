@@ -9,7 +9,8 @@ from contextlib import suppress
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
-AT_ONCE = threading.BoundedSemaphore(16)  # botocore keeps 10 connections open for each service
+THREADS = 16
+AT_ONCE = threading.BoundedSemaphore(THREADS)
 
 
 async def apart(call: Callable[[], T]) -> T:

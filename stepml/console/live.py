@@ -11,6 +11,7 @@ from stepml.console.defects import defect
 from stepml.console.feeds import Feed, Reading
 from stepml.console.widgets.notices import Notice
 from stepml.console.widgets.tags import Tag
+from stepml.records.errors import ExecutionNotFoundError
 
 T = TypeVar("T")
 
@@ -47,7 +48,8 @@ class Place(Generic[T]):
         if self._body.is_deleted:
             return
         if reading.error is not None:
-            self._notice.failed(_without_answer(reading))
+            is_absent = isinstance(reading.error, ExecutionNotFoundError)
+            self._notice.failed(_without_answer(reading), leads_to_jobs=is_absent)
         else:
             self._notice.clear()
         if reading.value is not None:
