@@ -165,6 +165,7 @@ def _show_attempts(
 
 def _resumed(run: Run, epochs: int) -> str:
     """Return a line on the epochs that a job has taken over from another one."""
+    from stepml.reports.taken_over import TakenOver
+
     source = resumed_job(run.state.job)
-    which = "epoch 1 is that" if epochs == 1 else f"epochs 1 to {epochs} are those"
-    return f"{which} of {source}"
+    return f"{TakenOver(source, epochs).whose} {source}"

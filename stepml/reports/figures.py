@@ -55,6 +55,11 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def epochs_text(first: int, last: int) -> str:
+    """Return the epochs from ``first`` to ``last`` in words: ``epochs 1 to 3``."""
+    return f"epoch {first}" if first == last else f"epochs {first} to {last}"
+
+
 def size(n_bytes: int) -> str:
     """Format a number of bytes: ``1.2 MB``."""
     amount, unit = float(n_bytes), "B"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stepml.records.retry_plan import Retried, RetryPlan, StopPlan
-from stepml.reports.figures import count
+from stepml.reports.figures import count, epochs_text
 
 KEPT = "its functions end at their next batch or wait; finished epochs are kept"
 
@@ -63,7 +63,7 @@ def _training(plan: RetryPlan) -> list[str]:
     if not plan.kept:
         return ["It trains from epoch 1 on.", *_again(plan)]
     whose = "" if plan.source == plan.name else f" of {plan.source}"
-    before = f"{_epochs(1, plan.kept)}{whose} {_is(plan.kept)} not trained again"
+    before = f"{epochs_text(1, plan.kept)}{whose} {_is(plan.kept)} not trained again"
     return [f"It trains from epoch {plan.epoch} on; {before}.", *_again(plan)]
 
 
@@ -71,17 +71,13 @@ def _again(plan: RetryPlan) -> list[str]:
     if not plan.again:
         return []
     first = plan.kept + 1
-    which = _epochs(first, first + plan.again - 1)
+    which = epochs_text(first, first + plan.again - 1)
     own = f"{plan.job} keeps its own results"
     return [f"{which.capitalize()} {_is(plan.again)} trained once more; {own}."]
 
 
 def _beside(plan: RetryPlan) -> list[str]:
     return [f"{plan.job} is running, and goes on: both cost money."] if plan.is_running else []
-
-
-def _epochs(first: int, last: int) -> str:
-    return f"epoch {first}" if first == last else f"epochs {first} to {last}"
 
 
 def _is(count: int) -> str:

@@ -26,6 +26,7 @@ from stepml.job.reports import (
     JobWarning,
     Preparation,
 )
+from stepml.job.spec import ResumeFrom
 from stepml.records.execution import EpochAttempt, Execution
 from stepml.records.failures import Failure
 from stepml.reports.choosing import chosen_epochs, chosen_functions
@@ -86,6 +87,33 @@ def failed_record(text: str = "plain", **changed: Any) -> RunRecord:
         failure=failure,
         **changed,
     )
+
+
+def resumed_record(n_epochs: int, taken: int, **changed: Any) -> RunRecord:
+    """Return the record of a run that has taken over epochs of the run ``earlier``."""
+    whole = run_record(n_epochs=n_epochs)
+    assert whole.final is not None
+    assert whole.spec is not None
+    preparation_usd = 0.0005  # once more
+    history = [
+        structs.replace(each, total_cost_usd=each.total_cost_usd + preparation_usd)
+        if each.epoch > taken
+        else each
+        for each in whole.epochs
+    ]
+    cost_usd = whole.final.cost_usd + preparation_usd
+    own = {each.epoch: each for each in history if each.epoch > taken}
+    record = replace(
+        whole,
+        spec=structs.replace(whole.spec, resume_from=ResumeFrom(job="earlier", epoch=taken)),
+        attempts=[
+            replace(each, report=own[each.epoch])
+            for each in whole.attempts
+            if each.epoch in own and each.failure is None
+        ],
+        final=structs.replace(whole.final, history=history, cost_usd=cost_usd),
+    )
+    return replace(record, **changed)
 
 
 @cache

@@ -140,7 +140,7 @@ class JobView:
             learning.show,
             lambda now: times.show(now.look.epochs),
             timeline.show,
-            lambda now: epochs.show(now.record.attempts),
+            lambda now: epochs.show(now.record),
             lambda now: costs.show(now.record),
             lambda now: settings.show(now.record),
         ]

@@ -8,6 +8,7 @@ from functools import partial
 from stepml.console.addresses import epoch_address
 from stepml.console.widgets.table import Cell, Column, Table
 from stepml.console.widgets.tags import Tag
+from stepml.console.widgets.taken_line import TakenLine
 from stepml.job.reports import EpochReport
 from stepml.records.execution import EpochAttempt
 from stepml.reports.attempt_table import note_of
@@ -46,12 +47,15 @@ class EpochsTable:
         self._job, self._on_choose = job, on_choose
         self._sorted_by, self._page = sorted_by, page
         self._none = Tag("p", "No epoch has begun yet.", "soft")
+        self._taken = TakenLine()
         self._body = Tag("div")
         self._names: list[str] = []
         self._table: Table[EpochAttempt] | None = None
 
-    def show(self, attempts: Sequence[EpochAttempt]) -> None:
-        """Show these attempts, which are in the order of their start."""
+    def show(self, record: RunRecord) -> None:
+        """Show a run's attempts, and whose epochs come before them."""
+        attempts = record.attempts
+        self._taken.show(record)
         self._none.set_visibility(not attempts)
         if not attempts:
             return

@@ -6,6 +6,7 @@ from stepml.console.jobs_board import JobNow
 from stepml.console.widgets.facts import Lines, Tiles
 from stepml.console.widgets.failure_box import FailureBox
 from stepml.console.widgets.tags import Tag
+from stepml.console.widgets.taken_line import TakenLine
 from stepml.reports.pages import time_text
 from stepml.reports.run_card import SEPARATOR, retried_text
 from stepml.reports.run_head import tiles
@@ -29,6 +30,7 @@ class JobHead:
             self._job = Tag("span", classes="soft")
         self._bar = Tag("progress", classes="job-bar", aria_label="Progress", max=1)
         self._line = Tag("p", classes="soft")
+        self._taken = TakenLine()
         self._notes = Lines("note")
         self._failure = FailureBox(name)
         self._tiles = Tiles()
@@ -44,6 +46,7 @@ class JobHead:
         started = f"started {time_text(record.started_at)}" if record.started_at else ""
         words = [progress.phase, _epochs(progress), progress.reason, started]
         self._line.say(SEPARATOR.join(filter(None, words)))
+        self._taken.show(record)
         retried = progress.retried[-MOST_RETRIED:]
         self._notes.show([*map(retried_text, retried), *progress.notes])
         self._failure.show(progress.failure)

@@ -20,7 +20,7 @@ from stepml.records.history import Phase
 from stepml.reports.run_progress import RunProgress
 from stepml.reports.run_record import RunRecord
 from tests.support.drawn import drawn
-from tests.support.run_records import HOSTILE, START, run_record
+from tests.support.run_records import HOSTILE, START, resumed_record, run_record
 
 ARN = "arn:aws:states:us-east-1:123456789012:execution:stepml-train:measured"
 
@@ -88,7 +88,7 @@ def test_attempts_are_sorted_by_any_figure() -> None:
     record = run_record(3, 6)
     with drawn() as page:
         table = EpochsTable("measured", "-loss", 1, lambda **_: None)
-        table.show(record.attempts)
+        table.show(record)
         rows = [tag.text for tag in page.tags if tag.tag == "a"]
     by_loss = sorted(record.epochs, key=lambda each: -each.loss)
     assert rows[: len(by_loss)] == [str(each.epoch) for each in by_loss]
@@ -130,6 +130,15 @@ def test_the_timeline_is_of_the_chosen_epoch_or_the_newest(
         chooser = EpochChooser(given, lambda _: None)
         chooser.show(newest)
     assert chooser.epoch == shown
+
+
+def test_a_resumed_job_says_whose_epochs_it_goes_on_with(board: Board) -> None:
+    with drawn() as page:
+        JobView(board, Chosen("measured")).show(job_now(resumed_record(5, 3)))
+        said = page.texts("span")
+        ways = [tag.props["href"] for tag in page.tags if tag.tag == "a" and tag.text == "earlier"]
+    assert said.count("Epochs 1 to 3 are those of ") == 2  # in the head, and with the epochs
+    assert ways == ["/jobs/earlier"] * 2
 
 
 def test_what_is_chosen_is_in_the_address() -> None:

@@ -13,12 +13,12 @@ import pytest
 from msgspec import structs
 
 from stepml.job.parts import Parts, Role
-from stepml.reports.costs import costs_by_kind
+from stepml.reports.costs import TAKEN_OVER, cost_rows, costs_by_kind
 from stepml.reports.phases import phase_seconds
 from stepml.reports.run_page import run_page, write_run_page
 from stepml.reports.run_record import RunRecord
 from stepml.reports.timelines import PARTS, ROLES
-from tests.support.run_records import HOSTILE, failed_record, run_record
+from tests.support.run_records import HOSTILE, failed_record, resumed_record, run_record
 
 MOST_BYTES = 2_000_000
 LOADING = {"src", "href", "srcset", "data", "action", "poster", "background"}
@@ -121,6 +121,17 @@ def test_of_many_ranks_and_epochs_the_report_stays_small() -> None:
 def test_any_text_can_be_written(text: str, tmp_path: Path) -> None:
     page = write_run_page(failed_record(text=text), tmp_path).read_bytes()
     assert text.encode(errors="backslashreplace") in page
+
+
+def test_a_resumed_run_has_a_part_for_the_epochs_that_it_took_over() -> None:
+    ended, running = resumed_record(5, 3), resumed_record(5, 3, final=None, status="RUNNING")
+    names = [[row.name for row in cost_rows(each)] for each in (ended, running)]
+    for record in (ended, running):
+        assert sum(costs_by_kind(record).values()) == pytest.approx(record.cost_usd)
+    assert costs_by_kind(ended)[TAKEN_OVER] == pytest.approx(ended.epochs[2].total_cost_usd)
+    assert {"epochs 1 to 3, of earlier", "preparation"} <= set(names[0])
+    assert "epochs 1 to 3, of earlier, and preparation" in names[1]
+    assert "epochs 1 to 3, of earlier" in run_page(ended)
 
 
 def test_costs_and_seconds_by_kind_are_those_of_the_run() -> None:
