@@ -17,6 +17,7 @@ _ITEMS, _BYTES = ("CurrItems",), ("BytesUsedForCache", "BytesUsedForCacheItems")
 _CACHES, _CLUSTER = "AWS/ElastiCache", "CacheClusterId"
 _BUCKETS = "AWS/S3"
 _TABLES = "dynamodb"  # the name of the service in boto3
+_STARTS = "starts with the first job that uses it"  # on this machine
 _DAY_S, _MINUTE_S = 86_400, 60
 _DAYS, _MINUTES = timedelta(days=3), timedelta(minutes=10)
 
@@ -34,12 +35,15 @@ class Usage:
         The time of these numbers; None: unknown.
     remark : str
         How old the numbers may be, or why there are none.
+    is_up : bool or None
+        Whether the service is up, as far as AWS's interfaces tell; None: they do not.
     """
 
     items: int | None = None
     n_bytes: int | None = None
     counted_at: datetime | None = None
     remark: str = ""
+    is_up: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,7 @@ def _of_channel(connection: Connection, stack: Stack, channel: Channel) -> Chann
     address = urlsplit(stack.parameters[channel.parameter].split(",")[0])
     place = f"{address.hostname}:{address.port}"
     if channel.merges:
-        return ChannelUsage(channel, place, Usage(remark="the server counts at its own /metrics"))
+        return ChannelUsage(channel, place, _of_server(connection))
     return ChannelUsage(channel, place, _counted(lambda: _of_cache(connection, place)))
 
 
@@ -114,12 +118,20 @@ def _of_table(connection: Connection, table: str) -> Usage:
     with translated(connection.endpoint_url):
         found = connection.client(_TABLES).describe_table(TableName=table)["Table"]
     remark = "" if connection.is_local else "counted every six hours"
-    return Usage(found.get("ItemCount"), found.get("TableSizeBytes"), None, remark)
+    return Usage(found.get("ItemCount"), found.get("TableSizeBytes"), None, remark, True)
+
+
+def _of_server(connection: Connection) -> Usage:
+    """Return what is known of a server that merges, of which AWS knows nothing."""
+    starts = f"{_STARTS}; " if connection.is_local else ""
+    return Usage(remark=f"{starts}the server counts at its own /metrics")
 
 
 def _of_cache(connection: Connection, place: str) -> Usage:
     """Return what the clusters of a cache have; their ids are in its address, or are it."""
     ids = _clusters(connection, place)
+    if not ids and connection.is_local:
+        return Usage(remark=_STARTS, is_up=False)
     if not ids:
         return Usage(remark="CloudWatch has no numbers: it is not running, or of another account")
     items, sizes = (
@@ -190,7 +202,7 @@ def _usage(items: list[Point | None], sizes: list[Point | None], remark: str) ->
     known = [each for each in (*items, *sizes) if each is not None]
     if not known:
         return Usage(remark="CloudWatch has no numbers yet")
-    return Usage(_sum(items), _sum(sizes), max(time for time, _ in known), remark)
+    return Usage(_sum(items), _sum(sizes), max(time for time, _ in known), remark, True)
 
 
 def _sum(points: list[Point | None]) -> int | None:

@@ -25,6 +25,8 @@ class ChannelRow:
     name, service, place : str
     is_configured : bool
         Whether the stack has it.
+    is_up : bool or None
+        None: unknown.
     lacking : str
         What the stack lacks otherwise.
     patterns : tuple of str
@@ -40,6 +42,7 @@ class ChannelRow:
     service: str
     place: str
     is_configured: bool
+    is_up: bool | None
     lacking: str
     patterns: tuple[Pattern, ...]
     items: int | None
@@ -67,6 +70,7 @@ def channel_rows(channels: list[ChannelUsage], listing: JobListing | None) -> li
             each.channel.service,
             each.place,
             each.is_configured,
+            each.usage.is_up,
             "" if each.is_configured else f"this stack has no {each.channel.lacking}",
             each.channel.patterns,
             each.usage.items,
@@ -76,6 +80,13 @@ def channel_rows(channels: list[ChannelUsage], listing: JobListing | None) -> li
         )
         for each in channels
     ]
+
+
+def state_text(row: ChannelRow) -> str:
+    """Return whether jobs can use it now, for a cell; what is not known is not said to be up."""
+    if not row.is_configured:
+        return "absent"
+    return {True: "up", False: "not up", None: "not known"}[row.is_up]
 
 
 def items_text(row: ChannelRow) -> str:

@@ -14,6 +14,7 @@ from stepml.console.channels_board import (
     channel_rows,
     channels_feed,
     items_text,
+    state_text,
 )
 from stepml.console.frame import frame
 from stepml.console.jobs_board import jobs_feed
@@ -75,11 +76,7 @@ def _columns() -> list[Column[ChannelRow]]:
 
 
 def _state(row: ChannelRow) -> Cell:
-    return (
-        Cell("available", classes="good whole")
-        if row.is_configured
-        else Cell("absent", classes="soft whole")
-    )
+    return Cell(state_text(row), classes="good whole" if row.is_up else "soft whole")
 
 
 def _service(row: ChannelRow) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 from stepml.client import Client
 from stepml.client.channel_usage import ChannelUsage, channel_usage
+from stepml.client.connection import Connection
 from stepml.job.channels import CHANNELS, DURABLE
 from tests.support.moto_stack import MotoStack
 
@@ -73,9 +74,29 @@ def test_a_cache_is_known_by_its_address(
     found = usage(stack.client(), **{name: f"rediss://stepml@{host}:6379"})[name]
     assert found.place == f"{host}:6379"  # without the user
     assert (found.usage.items, found.usage.n_bytes) == (3 * len(clusters), 40 * len(clusters))
+    assert found.usage.is_up
 
 
-def test_a_cache_without_numbers_says_so(stack: MotoStack) -> None:
-    found = usage(stack.client(), **{CACHES[0]: "redis://unknown.example.org:6379"})[CACHES[0]]
-    assert found.usage.items is None
-    assert "no numbers" in found.usage.remark
+@pytest.mark.parametrize(
+    ("is_local", "is_up", "remark"), [(True, False, "first job"), (False, None, "no numbers")]
+)
+def test_a_cache_without_numbers_says_so(
+    stack: MotoStack,
+    monkeypatch: pytest.MonkeyPatch,
+    is_local: bool,
+    is_up: bool | None,
+    remark: str,
+) -> None:
+    client = stack.client()
+    monkeypatch.setattr(Connection, "is_local", property(lambda _: is_local))
+    found = usage(client, **{CACHES[0]: "redis://unknown.example.org:6379"})[CACHES[0]]
+    assert (found.usage.items, found.usage.is_up) == (None, is_up)
+    assert remark in found.usage.remark
+
+
+@pytest.mark.parametrize("name", [name for name, each in CHANNELS.items() if each.merges])
+def test_nothing_of_aws_knows_whether_a_server_that_merges_is_up(
+    stack: MotoStack, name: str
+) -> None:
+    found = usage(stack.client(), **{name: "thrift://own.example.org:9090"})[name]
+    assert found.usage.is_up is None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import pytest
+
 from stepml.client.channel_usage import ChannelUsage, Usage
 from stepml.client.job_list import JobListing
 from stepml.client.listing import JobSummary
-from stepml.console.channels_board import bytes_text, channel_rows, items_text
+from stepml.console.channels_board import bytes_text, channel_rows, items_text, state_text
 from stepml.job.channels import CHANNELS
 from tests.support.moto_stack import MotoStack
 
@@ -30,6 +32,20 @@ def test_numbers_have_their_time_and_what_is_unknown_is_a_dash() -> None:
     )
     assert first == ("1,234", "2.0 kB", "old, at 03:04 UTC")
     assert second == ("–", "–", "refused")
+
+
+@pytest.mark.parametrize(
+    ("place", "usage", "state"),
+    [
+        ("", Usage(), "absent"),
+        ("somewhere", Usage(0, 0, THEN, is_up=True), "up"),
+        ("somewhere", Usage(is_up=False), "not up"),
+        ("somewhere", Usage(remark="refused"), "not known"),
+    ],
+)
+def test_only_what_is_known_to_be_up_is_up(place: str, usage: Usage, state: str) -> None:
+    (row,) = channel_rows([ChannelUsage(CHANNELS[NAMES[0]], place, usage)], None)
+    assert state_text(row) == state
 
 
 def test_a_channel_that_the_stack_lacks_says_what_is_missing() -> None:
