@@ -147,20 +147,21 @@ class RetryChoices:
         try:
             parse_job(self.state.job)
         except InvalidJobError as error:
-            raise RetryRefusedError(
-                f"{self.name} would fail again, as its job is wrong: {error}; "
-                f"correct the job and start it with: stepml run"
-            ) from error
+            raise self._would_fail_again(f", as its job is wrong: {error}") from error
         job: dict[str, Any] = json_document(self.state.job)
         return job
 
     def _require_not_final(self) -> None:
         failure = self.state.failure
         if failure is not None and failure.is_final:
-            raise RetryRefusedError(
-                f"{self.name} would fail again: {failure}; "
-                f"correct the job and start it with: stepml run"
-            )
+            raise self._would_fail_again(f": {failure}")
+
+    def _would_fail_again(self, why: str) -> RetryRefusedError:
+        error = RetryRefusedError(
+            f"{self.name} would fail again{why}; correct the job and start it with: stepml run"
+        )
+        error.needs_change = True
+        return error
 
 
 def retry_choices(connection: Connection, stack: Stack, execution: Execution) -> RetryChoices:

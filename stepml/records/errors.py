@@ -100,6 +100,8 @@ class UploadRefusedError(StepMLError, ValueError):
 class RetryRefusedError(StepMLError):
     """The job cannot be retried: it is running, has succeeded, or has fewer epochs."""
 
+    needs_change = False  # whether it would fail again, unless its job is another one
+
 
 class ReportUnreadableError(StepMLError):
     """A report is damaged, or was written by another version of StepML."""

@@ -30,6 +30,8 @@ class Dialog:
     ----------
     body : Tag
         Where its text and its fields go.
+    beside : Tag
+        Below what is said of a refusal: what can be done instead.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Dialog:
             Tag("h2", title, id=f"title-{self._dialog.id}")
             self.body = Tag("div")
             self._notice = Notice("alert")
+            self.beside = Tag("div")
             with Tag("div", classes="buttons"):
                 self._action = button(action, self._do, "risky" if is_risky else "main")
                 button("Cancel", self.close)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from nicegui import ui
 
 from stepml.client.run import Run
-from stepml.console.addresses import job_address, number_in
+from stepml.console.addresses import job_address, new_address, number_in
 from stepml.console.apart import apart
 from stepml.console.board import Board
 from stepml.console.defects import defect
@@ -15,6 +15,8 @@ from stepml.console.jobs_board import refresh_job
 from stepml.console.widgets.dialog import Dialog
 from stepml.console.widgets.facts import Lines
 from stepml.console.widgets.inputs import Input
+from stepml.console.widgets.tags import link
+from stepml.records.errors import RetryRefusedError
 from stepml.reports.retry_words import retry_sentences, stop_sentences
 
 CAUSE = "by a person in the console of StepML"
@@ -68,29 +70,49 @@ class RetryDialog:
         self._board, self._job = board, job
         self._epoch: int | None = None
         self._name: str | None = None
-        self._said: str | None = None  # the name of the new execution, as it was explained
+        self._wrong = ""  # what was typed instead of a number
+        self._next: int | None = None
         self._dialog = Dialog(f"Retry {job}?", "Retry", "Retrying the job", self._retry)
         with self._dialog.body:
             self._plan = Lines()
+            # No input for numbers: the browser hides from the page what is none.
             self._epoch_input = Input(
-                "Train again from epoch (optional)", self._choose_epoch, type="number", min=1
+                "Train again from epoch (optional)",
+                self._choose_epoch,
+                type="text",
+                inputmode="numeric",
             )
             self._name_input = Input(
                 "Name of the new execution (optional)", self._choose_name, type="text"
             )
+        with self._dialog.beside:
+            self._again = link("Start again with changes", new_address(job))
+        self._again.set_visibility(False)
 
-    async def open(self, epoch: int | None = None) -> None:
-        """Say what will happen, and ask; ``epoch`` is the first one to train again."""
-        self._epoch, self._name = epoch, None
-        self._epoch_input.show("" if epoch is None else str(epoch))
-        self._name_input.show("")
+    async def open(self, epoch: int | None = None, next_epoch: int | None = None) -> None:
+        """Say what will happen, and ask.
+
+        Parameters
+        ----------
+        epoch : int, optional
+            The first one to train again.
+        next_epoch : int, optional
+            Instead: that at which the job failed, with which it goes on by itself.
+        """
+        self._epoch, self._name, self._wrong, self._next = epoch, None, "", next_epoch
+        shown = next_epoch if epoch is None else epoch
+        self._epoch_input.correct("" if shown is None else str(shown))
+        self._name_input.correct("")
         self._plan.show([])
+        self._again.set_visibility(False)
         self._dialog.open()
         await self._explain()
 
     async def _choose_epoch(self, text: str) -> None:
-        # What is no number is refused as the epoch 0 is: it does not mean all epochs.
-        self._epoch = (number_in(text) or 0) if text else None
+        self._epoch = whole_number(text)
+        self._wrong = text if self._epoch is None else ""
+        if self._epoch == self._next:  # it goes on: nothing is trained again
+            self._epoch = None
         await self._explain()
 
     async def _choose_name(self, text: str) -> None:
@@ -98,23 +120,24 @@ class RetryDialog:
         await self._explain()
 
     async def _explain(self) -> None:
-        epoch, name = self._epoch, self._name
-        self._said = None
+        wanted = epoch, name, wrong = self._epoch, self._name, self._wrong
 
         def lines() -> list[str]:
-            plan = self._run().retry_plan(epoch, name)
-            if is_wanted():
-                self._said = None if plan.how == "redriven" else plan.name
-            return retry_sentences(plan)
+            choices = self._run().retry_choices
+            if wrong:
+                raise RetryRefusedError(f"epoch: expected 1 to {choices.most}, got {wrong}")
+            return retry_sentences(choices.plan(epoch, name))
 
         def is_wanted() -> bool:
-            return (epoch, name) == (self._epoch, self._name)
+            return wanted == (self._epoch, self._name, self._wrong)
 
-        await _explain(self._dialog, self._plan, lines, is_wanted)
+        refusal = await _explain(self._dialog, self._plan, lines, is_wanted)
+        if is_wanted():
+            needs_change = isinstance(refusal, RetryRefusedError) and refusal.needs_change
+            self._again.set_visibility(needs_change)
 
     async def _retry(self) -> None:
-        # With that name, it begins only once, also if an answer is lost.
-        epoch, name = self._epoch, self._said
+        epoch, name = self._epoch, self._name
         now = await apart(lambda: self._run().retry(epoch, name))
         refresh_job(self._board, now.name, now.arn)
         if now.name != self._job:
@@ -124,19 +147,32 @@ class RetryDialog:
         return self._board.client.named(self._job)
 
 
+def whole_number(text: str) -> int | None:
+    """Return the number that a person has typed, also a negative one; None if it is none."""
+    number = number_in(text.removeprefix("-"))
+    return -number if number is not None and text.startswith("-") else number
+
+
 async def _explain(
     dialog: Dialog,
     plan: Lines,
     read: Callable[[], list[str]],
     is_wanted: Callable[[], bool] = lambda: True,
-) -> None:
-    """Show what will happen, or why it cannot; nothing if something else is wanted by then."""
+) -> Exception | None:
+    """Show what will happen, or why it cannot; nothing if something else is wanted by then.
+
+    Returns
+    -------
+    Exception or None
+        The refusal.
+    """
     dialog.wait("Reading what it will do")
-    lines, refusal = list[str](), ""
+    lines, refusal = list[str](), None
     try:
         lines = await apart(read)
     except Exception as error:
-        refusal = str(defect(error))
+        refusal = error
     if is_wanted():
         plan.show(lines)
-        dialog.decide(refusal)
+        dialog.decide("" if refusal is None else str(defect(refusal)))
+    return refusal

@@ -83,7 +83,7 @@ class _Retry:
 
     def __init__(self, board: Board, name: str, epoch: int) -> None:
         self._epoch = epoch
-        self._first: int | None = None
+        self._is_here = False
         self._dialog = RetryDialog(board, name)
         with Tag("div", classes="buttons", role="group", aria_label="Actions"):
             self._button = button("", self._open)
@@ -91,13 +91,15 @@ class _Retry:
     def show(self, record: RunRecord) -> None:
         """Resume a job that has failed here; train any other one again from this epoch."""
         failure = record.failure
-        is_here = failure is not None and failure.epoch == self._epoch
-        self._first = None if is_here else self._epoch
+        self._is_here = is_here = failure is not None and failure.epoch == self._epoch
         self._button.say(f"{'Retry' if is_here else 'Train again'} from epoch {self._epoch}…")
         self._button.classes(replace="main" if is_here else "")
 
     async def _open(self) -> None:
-        await self._dialog.open(self._first)
+        if self._is_here:
+            await self._dialog.open(next_epoch=self._epoch)
+        else:
+            await self._dialog.open(self._epoch)
 
 
 class _Attempts:

@@ -9,7 +9,8 @@ from uuid import uuid4
 from stepml.client.client import Client
 from stepml.console.board import Board
 from stepml.console.widgets.ending import RetryDialog, StopDialog
-from tests.support.drawn import Drawn, drawn
+from stepml.reports.retry_words import retry_sentences
+from tests.support.drawn import Drawn, drawn, is_seen
 from tests.support.moto_stack import JOB_TEXT, MotoStack
 
 
@@ -57,21 +58,58 @@ def test_a_retry_from_an_epoch_is_explained_and_started_once(stack: MotoStack) -
 def test_a_refusal_is_said_in_place_until_another_epoch_is_chosen(stack: MotoStack) -> None:
     client = stack.client("failing")
     job = started(client)
+    refused = {}
     with drawn() as page:
         dialog = RetryDialog(Board(client), job)
         page.done(dialog.open(9))
-        refused = page.texts("p")
-        is_disabled = bool(page.find("button", "Retry").props.get("disabled"))
-        page.done(dialog._choose_epoch("-1"))
-        no_epoch = page.texts("p")
+        for epoch in ("9", "0", "-1", "2.5", "two"):
+            page.done(dialog._choose_epoch(epoch))
+            is_disabled = bool(page.find("button", "Retry").props.get("disabled"))
+            refused[epoch] = is_disabled and [text for text in page.texts("p") if "got" in text]
         page.done(dialog.open(1))
         allowed = page.texts("p")
         is_enabled = not page.find("button", "Retry").props.get("disabled")
-    assert any(text.startswith("epoch: expected 1 to 1") for text in refused)
-    assert any(text.startswith("epoch: expected 1 to 1") for text in no_epoch)
-    assert is_disabled
+    for epoch, said in refused.items():
+        assert said, epoch
+        assert said[0].startswith("epoch: expected 1 to 1"), said
+        assert said[0].endswith(f"got {epoch}"), said
     assert not any("expected" in text for text in allowed)
     assert is_enabled
+
+
+def test_of_a_job_that_would_fail_again_only_a_change_is_offered(stack: MotoStack) -> None:
+    client = stack.client("failing")
+    job = started(client)
+    states = stack.service("stepfunctions")
+    right = states.describe_execution(executionArn=client.named(job).arn)
+    wrong, given = f"{job}-wrong", right["input"].replace("algorithm", "algoritm")
+    states.start_execution(stateMachineArn=right["stateMachineArn"], name=wrong, input=given)
+    seen = {}
+    with drawn() as page:
+        for name in (job, wrong):
+            dialog = RetryDialog(Board(client), name)
+            page.done(dialog.open(9))
+            seen[name] = [tag for tag in page.tags if tag.tag == "a" and is_seen(tag)]
+    assert not seen[job]  # another epoch would help
+    (offered,) = seen[wrong]
+    assert offered.text == "Start again with changes"
+    assert offered.props["href"] == f"/new?like={wrong}"
+
+
+def test_the_epoch_at_which_a_job_failed_is_named_and_resumes_it(stack: MotoStack) -> None:
+    client = stack.client("failing")
+    job = started(client)
+    with drawn() as page:
+        dialog = RetryDialog(Board(client), job)
+        page.done(dialog.open(next_epoch=1))
+        shown = dialog._epoch_input.text
+        said = page.texts("p")
+        page.done(dialog._choose_epoch("1"))
+        again = page.texts("p")
+    plan = retry_sentences(client.named(job).retry_plan())
+    assert shown == "1"
+    assert said[0].partition("-again-")[0] == again[0].partition("-again-")[0]
+    assert said[1:] == again[1:] == plan[1:]
 
 
 def test_a_click_before_the_plan_is_known_does_nothing(stack: MotoStack) -> None:
