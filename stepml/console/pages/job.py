@@ -26,6 +26,7 @@ from stepml.console.widgets.timeline import EpochChooser, EpochTimes, Timeline
 from stepml.console.widgets.trail import Choice
 from stepml.job.parts import FunctionTimes
 from stepml.job.reports import EpochReport
+from stepml.reports.phases import phase_rows
 
 Show = Callable[[JobNow], object]
 PARTS = {  # of the page, each with its address in it
@@ -117,24 +118,26 @@ class JobView:
     def _build(self, now: JobNow) -> tuple[list[Show], list[Show]]:
         head = JobHead(now.name)
         actions = JobActions(self._board, now.name)
-        _contents()
+        sections = _Sections()
         failed = FailedAttempts(now.name)
-        _heading("states")
-        graph = self._graph(now)
-        Chronology(executions_feed(self._board, now.arn), self._state_address)
-        _heading("learning")
-        learning = JobLearning(now.name)
-        _heading("time")
-        times = EpochTimes(now.name)
-        timeline = _TimelineSection(self._board, now.name, self._chosen)
-        _heading("epochs")
+        with sections["states"]:
+            graph = self._graph(now)
+            Chronology(executions_feed(self._board, now.arn), self._state_address)
+        with sections["learning"]:
+            learning = JobLearning(now.name)
+        with sections["time"]:
+            times = EpochTimes(now.name)
+            timeline = _TimelineSection(self._board, now.name, self._chosen)
         chosen = self._chosen
-        epochs = EpochsTable(now.name, chosen["sort"], chosen.number("page") or 1, chosen.choose)
-        _heading("costs")
-        costs = JobCosts()
-        _heading("job")
-        settings = JobSettings(now.arn)
+        with sections["epochs"]:
+            page = chosen.number("page") or 1
+            epochs = EpochsTable(now.name, chosen["sort"], page, chosen.choose)
+        with sections["costs"]:
+            costs = JobCosts()
+        with sections["job"]:
+            settings = JobSettings(now.arn)
         return [head.show, actions.show], [
+            sections.show,
             lambda now: failed.show(now.record),
             lambda now: graph.show(now.record.attempts),
             learning.show,
@@ -161,14 +164,40 @@ class JobView:
         return self._chosen.address(**choice.settings)
 
 
-def _contents() -> None:
-    with Tag("nav", classes="contents", aria_label="Parts of this page"):
-        for key, title in PARTS.items():
-            link(title, f"#{key}")
+class _Sections:
+    """The parts of the page with their headings, and links to them; some may be left out."""
+
+    def __init__(self) -> None:
+        with Tag("nav", classes="contents", aria_label="Parts of this page"):
+            self._links = {key: link(title, f"#{key}") for key, title in PARTS.items()}
+        self._parts: dict[str, Tag] = {}
+
+    def __getitem__(self, key: str) -> Tag:
+        """Return the place of a part, which is made the first time."""
+        if key not in self._parts:
+            self._parts[key] = Tag("section", aria_labelledby=key)
+            with self._parts[key]:
+                Tag("h2", PARTS[key], id=key)
+        return self._parts[key]
+
+    def show(self, now: JobNow) -> None:
+        """Leave out what a job that has ended will never have."""
+        empty = set() if now.record.is_running else empty_parts(now)
+        for key, part in self._parts.items():
+            for each in (part, self._links[key]):
+                each.set_visibility(key not in empty)
 
 
-def _heading(key: str) -> None:
-    Tag("h2", PARTS[key], id=key)
+def empty_parts(now: JobNow) -> set[str]:
+    """Return the parts of the page for which a job has nothing so far."""
+    record = now.record
+    has = {
+        "learning": bool(now.look.epochs),
+        "time": bool(record.epochs),
+        "epochs": bool(record.attempts),
+        "costs": bool(record.epochs or phase_rows(record)),
+    }
+    return {key for key, there in has.items() if not there}
 
 
 class _TimelineSection:

@@ -67,6 +67,21 @@ def test_a_job_that_has_not_begun_has_a_page(board: Board) -> None:
     assert said.count("No epoch has ended yet.") == 3
 
 
+@pytest.mark.parametrize("status", ["FAILED", "RUNNING"])
+def test_a_job_that_ended_before_its_first_epoch_has_no_empty_parts(
+    board: Board, status: str
+) -> None:
+    record = replace(running(1), attempts=[], dataset=None, status=status)
+    with drawn() as page:
+        JobView(board, Chosen("measured")).show(job_now(record))
+        said, titles, ways = page.texts("p"), page.texts("h2"), page.texts("a")
+    epochs = {"Learning", "Time of the ranks", "Epochs", "Cost and time"}
+    is_over = status == "FAILED"
+    assert is_over == (not epochs & set(titles)) == (not epochs & set(ways))
+    assert is_over == (not any("No epoch has" in text for text in said))
+    assert {"States", "The job"} <= set(titles) & set(ways)
+
+
 def test_the_failed_epoch_is_one_click_away() -> None:
     record = run_record(3, 4)
     with drawn() as page:
