@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from stepml.graphs.machines import Machine
 from stepml.records.visits import Iterations, Visit, VisitStatus
+from stepml.reports.status_words import status_word
 
 Status = VisitStatus | Literal["NOT_ENTERED"]
-WORDS: Mapping[Status, str] = {
-    "NOT_ENTERED": "not entered",
-    "RUNNING": "running",
-    "SUCCEEDED": "succeeded",
-    "FAILED": "failed",
-    "CAUGHT": "caught error",
-    "TIMED_OUT": "timed out",
-    "ABORTED": "aborted",
-}
 NOTHING = "nothing to do"
 # Iterations differ: the status of their state is the first of these that one of them has.
 URGENCY: tuple[VisitStatus, ...] = (
@@ -53,7 +45,7 @@ class Mark:
     def words(self) -> str:
         """The mark for a person: ``running, visited 3 times, 12 of 40 iterations succeeded``."""
         times = f", visited {self.visits:,} times" if self.visits > 1 else ""
-        return f"{WORDS[self.status]}{times}" + (
+        return f"{status_word(self.status)}{times}" + (
             f", {iterations_in_words(self.iterations)}" if self.iterations else ""
         )
 
@@ -69,7 +61,7 @@ def iterations_in_words(iterations: Iterations) -> str:
     if iterations.failed:
         parts.append(f"{iterations.failed:,} failed")
     if iterations.aborted:
-        parts.append(f"{iterations.aborted:,} aborted")
+        parts.append(f"{iterations.aborted:,} stopped")
     return ", ".join(parts)
 
 

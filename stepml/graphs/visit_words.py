@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from stepml.graphs.marks import WORDS, iterations_in_words
+from stepml.graphs.marks import iterations_in_words
 from stepml.records.visits import Visit
 from stepml.reports.figures import count, duration
+from stepml.reports.status_words import status_word
 
 
 def clock(moment: datetime) -> str:
@@ -23,7 +24,7 @@ def seconds_text(seconds: float | None) -> str:
 def visit_in_words(visit: Visit) -> str:
     """Return what became of a visit: ``failed after 3.2 s, entered at 12:03:11.250 UTC``."""
     took = "" if visit.seconds is None else f" after {duration(visit.seconds)}"
-    parts = [f"{WORDS[visit.status]}{took}", f"entered at {clock(visit.entered_at)} UTC"]
+    parts = [f"{status_word(visit.status)}{took}", f"entered at {clock(visit.entered_at)} UTC"]
     if visit.work:
         parts.append(visit.work)
     if visit.iterations is not None:

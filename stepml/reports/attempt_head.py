@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from stepml.records.execution import EpochAttempt
 from stepml.reports.figures import LOCAL_BASIS, cost, duration, main_metric, on_its_own
-from stepml.reports.run_head import judged_rows, status_of
+from stepml.reports.run_head import judged_rows
 from stepml.reports.run_record import RunRecord
+from stepml.reports.status_words import status_word
 
 Tile = tuple[str, str, str]  # name, value, note
 
 
 def attempt_words(attempt: EpochAttempt, n_attempts: int) -> str:
     """Return the status of an attempt: ``failed, attempt 1 of 2``."""
-    return f"{status_of(attempt.status)[0]}, attempt {attempt.number} of {n_attempts}"
+    return f"{status_word(attempt.status)}, attempt {attempt.number} of {n_attempts}"
 
 
 def attempt_tiles(record: RunRecord, attempt: EpochAttempt) -> list[Tile]:

@@ -8,6 +8,7 @@ from stepml.job.parts import FunctionTimes, Parts
 from stepml.records.execution import SUCCEEDED, EpochAttempt
 from stepml.reports.epoch_table import NOTE, epoch_columns
 from stepml.reports.figures import cost
+from stepml.reports.status_words import status_word
 from stepml.reports.tables import Table, TableRow
 from stepml.reports.timelines import ROLES
 
@@ -54,7 +55,7 @@ def _ended(attempt: EpochAttempt) -> dict[str, str]:
 
 def note_of(attempt: EpochAttempt) -> str:
     """Return the error of an attempt that has no report, or its status."""
-    status = "" if attempt.status == SUCCEEDED else attempt.status.lower()
+    status = "" if attempt.status == SUCCEEDED else status_word(attempt.status)
     return status if attempt.failure is None else attempt.failure.with_rank
 
 

@@ -26,6 +26,7 @@ from stepml.reports.epoch_rows import median_parts
 from stepml.reports.figures import LOCAL_BASIS, cost, duration, on_its_own, shown
 from stepml.reports.run_record import RunRecord
 from stepml.reports.settings import differing
+from stepml.reports.status_words import status_word
 
 Value = Any  # text, a number, a boolean, a list of them, or None
 ABSENT = "–"
@@ -125,7 +126,7 @@ def _environment(runs: Sequence[RunRecord]) -> list[Row]:
 def _results(runs: Sequence[RunRecord]) -> list[Row]:
     reports = [run.model_report for run in runs]
     rows = [
-        _row("status", [run.status for run in runs], str.lower),
+        _row("status", [run.status for run in runs], status_word),
         _row("error", [run.failure.error if run.failure else None for run in runs], str),
         _row("epochs", [len(run.epochs) for run in runs], str),
         _row("loss", [None if each is None else each.loss for each in reports], _measured),

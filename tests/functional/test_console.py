@@ -112,7 +112,7 @@ def test_a_job_is_started_watched_retried_and_compared(
     asked = page.get_by_role("dialog", name=f"Retry {name}?")
     expect(asked).to_contain_text("epoch 3")
     asked.get_by_role("button", name="Retry", exact=True).click()
-    expect(page.get_by_role("status").filter(has_text="finished, attempt 3 of 3")).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text="succeeded, attempt 3 of 3")).to_be_visible()
     page.get_by_role("link", name=f"Job {name}").click()
     expect(epochs.filter(has_text="succeeded")).to_have_count(5)
     page.get_by_role("link", name="Jobs", exact=True).click()

@@ -22,6 +22,7 @@ from stepml.console.widgets.table import Selection, Table
 from stepml.console.widgets.tags import Tag, button, link, replace_address
 from stepml.records.execution import RUNNING
 from stepml.reports.figures import LOCAL_BASIS, count
+from stepml.reports.status_words import status_word
 
 TICK_S = 1.0  # by which the time of running jobs goes on
 HINT = "Choose two or more jobs to compare them."
@@ -77,7 +78,7 @@ class JobsView:
         shown = self._shown
         with Tag("div", classes="tools", role="search"):
             Search("Search", shown.text, lambda text: self._change(text=text, older=0))
-            statuses = {each: each.lower().replace("_", " ") for each in STATUSES}
+            statuses = {each: status_word(each) for each in STATUSES}
             Select("Status", {"": "all", **statuses}, shown.status, self._setter("status"))
             self._models = Select(
                 "Model", _options((), shown.model), shown.model, self._setter("model")

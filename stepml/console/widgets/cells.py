@@ -9,6 +9,7 @@ from typing import Self
 from nicegui.events import GenericEventArguments
 
 from stepml.console.widgets.tags import Tag, choose_in_place
+from stepml.reports.status_words import status_word
 
 _CHECKED = "(event) => emit(event.target.checked)"
 
@@ -46,7 +47,7 @@ class Cell:
     @classmethod
     def of_status(cls, status: str) -> Self:
         """Return the cell of a status, with its colour."""
-        return cls(status.lower().replace("_", " "), classes=f"status {status}")
+        return cls(status_word(status), classes=f"status {status}")
 
 
 class ShownCell:

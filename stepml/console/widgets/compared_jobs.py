@@ -7,8 +7,8 @@ from stepml.console.compared import Compared
 from stepml.console.widgets.tags import Tag, link
 from stepml.reports.charts import COLOURS
 from stepml.reports.letters import run_letters
-from stepml.reports.run_head import status_of
 from stepml.reports.run_record import RunRecord
+from stepml.reports.status_words import status_word
 
 
 class ComparedJobs:
@@ -56,8 +56,7 @@ class _Item:
             self.place = Tag("div")
 
     def show(self, record: RunRecord) -> None:
-        status, _ = status_of(record.status)
-        self._status.say(status)
+        self._status.say(status_word(record.status))
         self._status.classes(replace=f"status {record.status}")
 
     def lead_to(self, address: str) -> None:

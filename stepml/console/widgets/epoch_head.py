@@ -14,8 +14,8 @@ from stepml.console.widgets.tags import Tag, button, link
 from stepml.deployment.consoles import execution_url
 from stepml.records.execution import EpochAttempt
 from stepml.reports.attempt_head import attempt_tiles, attempt_words
-from stepml.reports.run_head import status_of
 from stepml.reports.run_record import RunRecord
+from stepml.reports.status_words import status_word
 
 
 class EpochHead:
@@ -115,7 +115,7 @@ class _Attempts:
         with self._nav:
             self._links += [self._link(each) for each in attempts[len(self._links) :]]
         for tag, each in zip(self._links, attempts, strict=False):
-            tag.say(f"Attempt {each.number}: {status_of(each.status)[0]}")
+            tag.say(f"Attempt {each.number}: {status_word(each.status)}")
             tag.put(aria_current="page" if each.number == shown.number else None)
 
     def _link(self, attempt: EpochAttempt) -> Tag:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from stepml.console.widgets.folded import Folded
-from stepml.console.widgets.signs import SignBeside
+from stepml.console.widgets.signs import SIGNS, SignBeside
 from stepml.console.widgets.tags import Tag, choice_link
 from stepml.graphs.machines import Machine
-from stepml.graphs.marks import WORDS, Mark
+from stepml.graphs.marks import Mark
+from stepml.reports.status_words import status_word
 
 SHAPES = {
     "sheets": "Map: one iteration for each rank, range or chunk",
@@ -22,10 +23,10 @@ SHAPES = {
 def legend() -> None:
     """Add the legend of a graph."""
     with Tag("ul", classes="graph-legend", aria_label="Signs of the graph"):
-        for status, word in WORDS.items():
+        for status in SIGNS:
             with Tag("li"):
                 SignBeside(status)
-                Tag("span", word)
+                Tag("span", status_word(status))
         for shape, words in SHAPES.items():
             with Tag("li"):
                 Tag("i", classes=shape)
@@ -69,7 +70,7 @@ class _Line:
         with Tag("li"):
             self._sign = SignBeside("NOT_ENTERED")
             choice_link(name, address, on_choose)
-            self._words = Tag("span", WORDS["NOT_ENTERED"])
+            self._words = Tag("span", status_word("NOT_ENTERED"))
 
     def show(self, mark: Mark) -> None:
         if self._words.text != mark.words:

@@ -86,7 +86,7 @@ def test_each_state_of_the_graph_is_a_link_that_says_what_became_of_it() -> None
         nodes = [each for each in page.tags if "state" in each.classes]
         links = {str(each.props["href"]) for each in nodes}
         current = [each for each in nodes if "aria-current" in each.props]
-    assert said["RunExecutors"] == "failed, 0 of 2 iterations succeeded, 1 failed, 1 aborted"
+    assert said["RunExecutors"] == "failed, 0 of 2 iterations succeeded, 1 failed, 1 stopped"
     assert said["CheckData"] == "succeeded" and said["Reduce"] == "not entered"
     assert said["IsWide?"] == "succeeded, visited 2 times"
     assert links == {address(Choice(each.name)) for each in now.machine.all_states}
@@ -185,7 +185,7 @@ def test_iterations_that_failed_come_first_with_their_error_and_losses() -> None
         tables = IterationTables(trail, "own-e3", "", sorts.append)
         tables.show(now.epoch.maps, Choice())
         assert page.texts("h3") == [
-            "RunExecutors: 0 of 2 iterations succeeded, 1 failed, 1 aborted"
+            "RunExecutors: 0 of 2 iterations succeeded, 1 failed, 1 stopped"
         ]
         rows = [each.text for each in page.tags if each.tag == "a" and each.props.get("href")]
         assert rows == ["1", "0"]

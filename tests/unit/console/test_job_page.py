@@ -11,12 +11,19 @@ from stepml.client.client import Client
 from stepml.client.connection import Connection
 from stepml.client.job_watch import JobLook
 from stepml.console.board import Board
+from stepml.console.compared import Compared
 from stepml.console.jobs_board import JobNow
 from stepml.console.pages.job import Chosen, JobView
+from stepml.console.widgets.cells import Cell
+from stepml.console.widgets.compared_jobs import ComparedJobs
 from stepml.console.widgets.epochs_table import EpochsTable, FailedAttempts
+from stepml.console.widgets.job_head import JobHead
+from stepml.console.widgets.tags import Tag
 from stepml.console.widgets.timeline import EpochChooser, Timeline
+from stepml.graphs.marks import Mark
 from stepml.records.execution import Execution, ExecutionState
 from stepml.records.history import Phase
+from stepml.reports.attempt_head import attempt_words
 from stepml.reports.run_progress import RunProgress
 from stepml.reports.run_record import RunRecord
 from tests.support.drawn import drawn
@@ -160,3 +167,32 @@ def test_what_is_chosen_is_in_the_address() -> None:
     chosen = Chosen("a", epoch="", sort="-loss")
     assert chosen.address(epoch=3) == "/jobs/a?epoch=3&sort=-loss"
     assert chosen.address(sort=None) == "/jobs/a"
+
+
+@pytest.mark.parametrize(
+    ("status", "word"),
+    [
+        ("SUCCEEDED", "succeeded"),
+        ("FAILED", "failed"),
+        ("ABORTED", "stopped"),
+        ("TIMED_OUT", "timed out"),
+        ("RUNNING", "running"),
+    ],
+)
+def test_a_status_is_the_same_word_everywhere(status: str, word: str) -> None:
+    whole = run_record(text="no improvement")
+    record = replace(whole, status=status, final=whole.final if status == "SUCCEEDED" else None)
+    attempt = replace(record.attempts[-1], status=status)
+    with drawn() as page:
+        JobHead("measured").show(job_now(record))
+        ComparedJobs(Compared(("measured",))).show(record)
+        head, compared = (each.text for each in page.tags if f"status {status}" in classes(each))
+        (line, *_) = page.texts("p")
+    assert head == f"● {word}"
+    assert Cell.of_status(status).text == compared == Mark(status).words == word  # type: ignore[arg-type]
+    assert attempt_words(attempt, 1) == f"{word}, attempt 1 of 1"
+    assert ("converged: no improvement" in line) == (status == "SUCCEEDED")
+
+
+def classes(tag: Tag) -> str:
+    return " ".join(tag.classes)

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from stepml.console.widgets.signs import SIGNS
 from stepml.graphs.machines import Machine, machine_of, with_ends
-from stepml.graphs.marks import URGENCY, WORDS, Mark, marks
+from stepml.graphs.marks import URGENCY, Mark, marks
 from stepml.records.visits import Iterations, Visit, VisitStatus
 from tests.support.paths import ROOT
 
@@ -48,7 +49,7 @@ def test_a_state_in_a_map_has_the_most_urgent_status_of_the_last_visit(status: V
 def test_the_words_of_a_map_have_the_numbers_of_its_iterations() -> None:
     mark = Mark("FAILED", 2, Iterations(40, succeeded=37, failed=1, aborted=2))
     assert mark.words == (
-        "failed, visited 2 times, 37 of 40 iterations succeeded, 1 failed, 2 aborted"
+        "failed, visited 2 times, 37 of 40 iterations succeeded, 1 failed, 2 stopped"
     )
     assert mark.iterations is not None and mark.iterations.running == 0
 
@@ -58,7 +59,7 @@ def test_a_map_without_iterations_had_nothing_to_do() -> None:
 
 
 def test_every_status_has_words() -> None:
-    assert set(WORDS) == {*URGENCY, "NOT_ENTERED"}
+    assert set(SIGNS) == {*URGENCY, "NOT_ENTERED"}
 
 
 @pytest.mark.parametrize("name", ["train", "epoch", "ranks"])
