@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
 from nicegui import ui
 
@@ -13,6 +14,7 @@ from stepml.console.apart import apart
 from stepml.console.board import Board
 from stepml.console.feeds import Feed
 from stepml.console.frame import frame
+from stepml.console.job_check import findings_before_start, is_right
 from stepml.console.job_draft import NAME, TEXT, Draft, Mistake
 from stepml.console.job_fields import Field, Path
 from stepml.console.live import live
@@ -25,6 +27,9 @@ from stepml.console.widgets.tags import Tag, button, replace_address
 from stepml.job.errors import InvalidJobError, StepMLError
 from stepml.job.names import new_name
 from stepml.records.errors import RunNameTakenError
+
+if TYPE_CHECKING:
+    from stepml.client.job_findings import JobFindings
 
 NAME_FIELD = Field(
     NAME,
@@ -82,14 +87,12 @@ class NewJob:
         self._touched: set[Path] = set()
         self._shows_all = bool(draft.document) or draft.unreadable is not None
         self._is_busy = False
+        self._changes = 0
         self._name = ""  # of a start whose answer may have been lost
         self._seen: Sequence[Mistake] = ()  # in the data, or by AWS
         self._places: Places | None = None
         with Tag("form", classes="new-job", novalidate=True) as form:
             self._mistakes = MistakeList()
-            with Tag("div", classes="parts"):
-                self._lists = {key: Tag("datalist") for key in ("data", "code")}
-                self._fields = JobFields(Context(draft, self._put, self._suggestions()))
             with Tag("div", classes="beside"):
                 self._run_name = FieldView(NAME_FIELD, draft.name, self._rename)
                 with Tag("div", classes="actions"):
@@ -100,8 +103,14 @@ class NewJob:
                 self._said.set_visibility(False)
                 self._findings = FindingsView()
                 self._text = TextView(
-                    "The same job as JSON", "JSON; YAML or TOML may be pasted", self._read
+                    "The same job as JSON",
+                    "JSON; YAML or TOML may be pasted",
+                    self._read,
+                    self._type,
                 )
+            with Tag("div", classes="parts"):
+                self._lists = {key: Tag("datalist") for key in ("data", "code")}
+                self._fields = JobFields(Context(draft, self._put, self._suggestions()))
         form.on("submit.prevent", js_handler="() => {}")
         self._show()
         form.client.on_delete(places_feed(board).follow(lambda reading: self._know(reading.value)))
@@ -137,26 +146,37 @@ class NewJob:
         self._shows_all = bool(text.strip())
         self._changed()
 
-    def _changed(self) -> None:
+    def _type(self, text: str) -> None:
+        """Take a text that a person is still writing, and leave it as it is."""
+        self._draft.read(text)
+        self._shows_all = bool(text.strip())
+        self._changed(is_written=True)
+
+    def _changed(self, *, is_written: bool = False) -> None:
+        self._changes += 1
         self._name, self._seen = "", ()
-        self._say("")
+        if not self._is_busy:
+            self._say("")
         self._findings.clear()
-        self._show()
+        self._show(is_written=is_written)
         replace_address(new_address(job=self._draft.in_address, name=self._draft.name))
 
-    def _show(self) -> None:
+    def _show(self, *, is_written: bool = False) -> None:
         self._fields.show()
-        self._text.show(self._draft.text)
+        if not is_written:
+            self._text.show(self._draft.text)
         self._blame()
 
     def _blame(self) -> list[Mistake]:
         """Show the mistakes that a person can know of; return all."""
         known = self._draft.mistakes()
         found = [*known, *(each for each in self._seen if each not in known)]
+        if found and self._findings.praises:  # before the stack was known, or the job was started
+            self._findings.clear()
         shown = [each for each in found if self._shows_all or each.path in self._touched]
         self._fields.blame(shown)
         self._run_name.blame([each.at_field for each in shown if each.path == NAME])
-        self._text.blame([each.text for each in shown if each.path == TEXT])
+        self._text.blame([self._text.placed(each.text) for each in shown if each.path == TEXT])
         self._mistakes.show([(each.text, self._target(each)) for each in shown])
         return found
 
@@ -175,31 +195,56 @@ class NewJob:
     async def _start(self) -> None:
         if self._is_busy or self._is_refused():
             return
-        with self._busy("Starting …"):
-            self._name = self._name or self._draft.name or new_name(self._stem())
+        with self._busy("Checking the job and its data …"):
             try:
-                await apart(partial(self._board.client.run, self._draft.text, self._name))
+                if await self._is_found_right():
+                    self._go_on("Starting …")
+                    await self._begin()
             except InvalidJobError as error:
                 self._is_refused(self._draft.placed(error.mistakes or [str(error)]))
             except RunNameTakenError as error:
                 self._is_refused([Mistake(NAME, str(error))])
             except StepMLError as error:
                 self._say(f"{error}. Start does it again; the job begins only once.", bad=True)
-            else:
-                self._board.refresh("jobs")
-                ui.navigate.to(job_address(self._name))
+
+    async def _is_found_right(self) -> bool:
+        """Return whether the job may start: a check finds no mistake, or cannot be made."""
+        if self._name:  # it was right, but the answer to its start was lost
+            return True
+        before = self._changes
+        found = await findings_before_start(self._board.client, self._draft.to_check)
+        if self._changes != before:
+            self._say("The job was changed while it was checked: it has not started.", bad=True)
+        elif found is not None and not is_right(found):
+            self._show_found(found)
+        else:
+            return True
+        return False
+
+    async def _begin(self) -> None:
+        self._name = self._name or self._draft.name or new_name(self._stem())
+        await apart(partial(self._board.client.run, self._draft.text, self._name))
+        self._board.refresh("jobs")
+        ui.navigate.to(job_address(self._name))
 
     async def _check(self) -> None:
         if self._is_busy or (self._draft.unreadable is not None and self._is_refused()):
             return
         with self._busy("Checking …"):
+            before = self._changes
             try:
                 found = await apart(partial(self._board.client.check, self._draft.to_check))
             except StepMLError as error:
                 self._say(str(error), bad=True)
             else:
-                self._findings.show(found)
-                self._is_refused(self._draft.placed(found.mistakes))
+                if self._changes == before:  # else it is about an earlier state
+                    self._show_found(found)
+
+    def _show_found(self, found: JobFindings) -> None:
+        self._findings.show(found)
+        is_refused = self._is_refused(self._draft.placed(found.mistakes))
+        if not is_refused and not is_right(found):
+            self._say("It does not start with a warning, as the job is strict.", bad=True)
 
     def _stem(self) -> str:
         return str(self._draft.value(("model", "name")) or "job")
@@ -207,15 +252,19 @@ class NewJob:
     @contextmanager
     def _busy(self, what: str) -> Iterator[None]:
         self._is_busy = True
-        self._say(what)
+        self._go_on(what)
         try:
             yield
         finally:
             self._is_busy = False
-            if self._said.text == what:
+            if self._said.text == self._doing:
                 self._say("")
+
+    def _go_on(self, what: str) -> None:
+        self._doing = what
+        self._say(what)
 
     def _say(self, text: str, *, bad: bool = False) -> None:
         self._said.say(text)
-        self._said.classes(replace="notice is-failed" if bad else "notice")
+        self._said.dress("notice is-failed" if bad else "notice")
         self._said.set_visibility(bool(text))

@@ -76,7 +76,7 @@ class ShownCell:
     def _change(self) -> None:
         cell = self._cell
         self._inner.say(cell.text)
-        self._inner.classes(replace=cell.classes)
+        self._inner.dress(cell.classes)
         self._inner.put(href=cell.address)
         self._show_more()
 
@@ -109,7 +109,7 @@ class ShownCell:
         if self._note is not None:
             self._note.set_visibility(bool(note))
             self._note.say(note)
-            self._note.classes(replace=f"cell-note {self._cell.note_classes}")
+            self._note.dress(f"cell-note {self._cell.note_classes}")
 
 
 class CheckCell:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 
 from nicegui import events
@@ -11,7 +12,17 @@ from stepml.console.job_fields import Field
 from stepml.console.widgets.tags import Tag
 
 VALUE = "(event) => emit(event.target.value)"
-PASTED = "(event) => { const at = event.target; setTimeout(() => emit(at.value)); }"
+FINISHED = "(event) => { clearTimeout(event.target.later); emit(event.target.value); }"
+TYPED = """(event) => {
+  const at = event.target;
+  clearTimeout(at.later);
+  at.later = setTimeout(() => emit(at.value), 400);
+}"""
+_UNKNOWN = re.compile(r"unknown field '([^']+)'")
+PASTED = """(event) => {
+  const at = event.target;
+  setTimeout(() => { clearTimeout(at.later); emit(at.value); });
+}"""
 
 
 class FieldView:
@@ -118,10 +129,19 @@ class TextView:
     label, about : str
     on_change : callable
         Called with the new text when the person has finished it, or has pasted one.
+    on_type : callable
+        Called with the new text when the person pauses.
     """
 
-    def __init__(self, label: str, about: str, on_change: Callable[[str], object]) -> None:
-        self._text, self._on_change = "", on_change
+    def __init__(
+        self,
+        label: str,
+        about: str,
+        on_change: Callable[[str], object],
+        on_type: Callable[[str], object],
+    ) -> None:
+        self._text, self._on_change, self._on_type = "", on_change, on_type
+        self._is_unfinished = False
         with Tag("div", classes="field text"):
             title = Tag("label", label)
             self.control = Tag("textarea", rows=24, spellcheck="false", autocomplete="off")
@@ -130,7 +150,8 @@ class TextView:
             self._mistake = Tag("p", classes="mistake")
         self._mistake.set_visibility(False)
         self.control.put(aria_describedby=f"{described.html_id} {self._mistake.html_id}")
-        self.control.on("change", self._hear, js_handler=VALUE)
+        self.control.on("change", self._hear, js_handler=FINISHED)
+        self.control.on("input", self._hear_part, js_handler=TYPED)
         self.control.on("paste", self._hear, js_handler=PASTED)
 
     def show(self, text: str) -> None:
@@ -140,6 +161,12 @@ class TextView:
         self._text = text
         set_value(self.control, text)
 
+    def placed(self, mistake: str) -> str:
+        """Return a mistake with the line of the unknown field that it names, if it does."""
+        named = _UNKNOWN.search(mistake)
+        line = None if named is None else line_of(named[1], self._text)
+        return mistake if line is None else f"line {line}: {mistake}"
+
     def blame(self, mistakes: Sequence[str]) -> None:
         """Show mistakes, or none."""
         self._mistake.say("\n".join(mistakes))
@@ -147,9 +174,23 @@ class TextView:
         self.control.put(aria_invalid="true" if mistakes else None)
 
     def _hear(self, event: events.GenericEventArguments) -> None:
-        if str(event.args) != self._text:
-            self._text = str(event.args)
-            self._on_change(self._text)
+        text = str(event.args)
+        if text != self._text or self._is_unfinished:
+            self._text, self._is_unfinished = text, False
+            self._on_change(text)
+
+    def _hear_part(self, event: events.GenericEventArguments) -> None:
+        text = str(event.args)
+        if text != self._text:
+            self._text, self._is_unfinished = text, True
+            self._on_type(text)
+
+
+def line_of(name: str, text: str) -> int | None:
+    """Return the number of the first line in which a field with this name is given, or None."""
+    begin = re.compile(rf"""(?:^|[{{,])\s*["']?{re.escape(name)}["']?\s*[:=]""")
+    lines = enumerate(text.splitlines(), start=1)
+    return next((number for number, line in lines if name and begin.search(line)), None)
 
 
 def set_value(control: Tag, text: str, unless_focused: bool = False) -> None:

@@ -16,6 +16,7 @@ class FindingsView:
     """What a check has found beside mistakes, which is absent while there is nothing."""
 
     def __init__(self) -> None:
+        self.praises = False  # what is shown says that there is no mistake
         with Tag("section", classes="box findings", role="status") as self._box:
             self._title = Tag("h2")
             self._list = Tag("ul")
@@ -23,7 +24,10 @@ class FindingsView:
 
     def show(self, found: JobFindings) -> None:
         """Show what has been found."""
-        self._title.say("Mistakes found" if found.mistakes else "No mistake found")
+        self.praises = not found.mistakes
+        is_good = self.praises and not found.warnings
+        self._box.dress("box findings good" if is_good else "box findings")
+        self._title.say("Found beside the mistakes" if found.mistakes else "No mistake found")
         self._list.clear()
         with self._list:
             for each in finding_lines(found):
@@ -31,7 +35,8 @@ class FindingsView:
         self._box.set_visibility(True)
 
     def clear(self) -> None:
-        """Show nothing: the job has changed."""
+        """Show nothing: the job is another one than that which was checked."""
+        self.praises = False
         self._box.set_visibility(False)
 
 

@@ -63,6 +63,10 @@ class Tag(Element):
                 self.props[key] = seen
         return self
 
+    def dress(self, classes: str) -> None:
+        """Give the element other classes; it stays hidden if it is."""
+        self.classes(replace=classes if self.visible else f"{classes} hidden")
+
     def say(self, text: str) -> None:
         """Replace the text, if it is another one."""
         if self._text != (seen := visible(text)):
