@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from stepml.job.parts import FunctionTimes, Parts
+from stepml.job.parts import FunctionTimes, Parts, Role
 from stepml.records.execution import SUCCEEDED, EpochAttempt
 from stepml.reports.epoch_table import NOTE, epoch_columns
 from stepml.reports.figures import cost
 from stepml.reports.status_words import status_word
 from stepml.reports.tables import Table, TableRow
-from stepml.reports.timelines import ROLES
+from stepml.reports.timelines import EARLIER, ROLES, earlier_seconds
 
 FUNCTION, COLD = "function", "*"
 LEAST_S = 0.0005  # of a part that is shown
@@ -39,12 +39,17 @@ def function_table(functions: Mapping[int, Sequence[FunctionTimes]]) -> Table:
         for name in Parts.__struct_fields__
         if any(getattr(each.parts, name) >= LEAST_S for each in every)
     ]
+    lost = {epoch: earlier_seconds(found) for epoch, found in functions.items()}
+    earlier = [EARLIER] if any(lost.values()) else []
     rows = [
-        TableRow(_function_cells(epoch, each, parts), "note" if each.calls > 1 else "")
+        TableRow(
+            _function_cells(epoch, each, parts, lost[epoch] if earlier else None),
+            "note" if each.calls > 1 else "",
+        )
         for epoch, found in functions.items()
         for each in found
     ]
-    header = ["epoch", FUNCTION, "start", *parts, "seconds", "calls", "$"]
+    header = ["epoch", FUNCTION, *earlier, "start", *parts, "seconds", "calls", "$"]
     return Table(header, rows, frozenset({FUNCTION}))
 
 
@@ -65,11 +70,18 @@ def _colour(attempt: EpochAttempt) -> str:
     return "" if attempt.status == SUCCEEDED else "note"
 
 
-def _function_cells(epoch: int, times: FunctionTimes, parts: Sequence[str]) -> list[str]:
+def _function_cells(
+    epoch: int,
+    times: FunctionTimes,
+    parts: Sequence[str],
+    lost: Mapping[tuple[Role, int], float] | None,
+) -> list[str]:
+    earlier_s = (lost or {}).get((times.role, times.index), 0.0)
     return [
         str(epoch),
         ROLES[times.role].format(times.index),
-        _seconds(times.start) + (COLD if times.is_cold else ""),
+        *([] if lost is None else [_seconds(earlier_s)]),
+        _seconds(times.start - earlier_s) + (COLD if times.is_cold else ""),
         *(_seconds(getattr(times.parts, name)) for name in parts),
         f"{times.start + times.parts.seconds:.3f}",
         str(times.calls),

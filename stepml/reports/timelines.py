@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from statistics import median
 
 from markupsafe import Markup
@@ -18,7 +19,10 @@ from stepml.reports.epoch_table import ranks_text
 from stepml.reports.figures import duration
 
 START, COLD, RUNNING = "start", "cold start", "in the function"
+EARLIER = "earlier calls"
+LEAST_LOST_S = 1.0  # the pause before a retry
 PARTS = {  # in the order in which a function begins with them, each with its colour
+    EARLIER: "p-earlier",
     START: "p-start",
     COLD: "p-cold",
     "load": "p-load",
@@ -33,7 +37,7 @@ PARTS = {  # in the order in which a function begins with them, each with its co
 }
 ORDER_TEXT = (
     "A function goes back and forth between its parts; each is drawn as one total, in the order in "
-    "which they begin."
+    "which they begin. Earlier calls are those that were killed, with the pauses after them."
 )
 ROLES: dict[Role, str] = {
     "rank": "rank {}",
@@ -116,7 +120,30 @@ def timeline_rows(
         return _rows_without_parts(report)
     shown = chosen_functions(functions, report)
     n_ranks = sum(each.role == "rank" for each in shown)
-    return [_row(each, report) for each in shown], len(report.executor_seconds) - n_ranks
+    lost = earlier_seconds(functions)
+    rows = [_row(each, report, lost.get((each.role, each.index), 0.0)) for each in shown]
+    return rows, len(report.executor_seconds) - n_ranks
+
+
+def earlier_seconds(functions: Sequence[FunctionTimes]) -> dict[tuple[Role, int], float]:
+    """Return the seconds of earlier calls that left no times, by role and index.
+
+    A function that was called again and has them in its start begins later than most others.
+    """
+    found = {}
+    for each in functions:
+        if each.calls > 1:
+            lost = each.start - each.init - _usual_start(functions, each.role)
+            if lost >= LEAST_LOST_S:
+                found[each.role, each.index] = lost
+    return found
+
+
+def _usual_start(functions: Sequence[FunctionTimes], role: Role) -> float:
+    starts = [each.start - each.init for each in functions if each.role == role and each.calls == 1]
+    if starts:
+        return max(0.0, median(starts))
+    return 0.0 if role == "rank" else inf  # all others wait for the ranks
 
 
 def _rows_without_parts(report: EpochReport) -> tuple[list[Column], int]:
@@ -129,7 +156,7 @@ def _rows_without_parts(report: EpochReport) -> tuple[list[Column], int]:
     return rows, len(report.executor_seconds) - len(rows)
 
 
-def _row(function: FunctionTimes, report: EpochReport) -> Column:
+def _row(function: FunctionTimes, report: EpochReport, lost: float) -> Column:
     name = ROLES[function.role].format(function.index)
     marks = _marks(function.index, report) if function.role == "rank" else []
     if function.is_cold:
@@ -137,7 +164,7 @@ def _row(function: FunctionTimes, report: EpochReport) -> Column:
     if function.calls > 1 and "called again" not in marks:
         marks.append(f"{function.calls} calls")
     seconds = function.start + function.parts.seconds
-    return Column(name, _parts(function), _note(seconds, marks))
+    return Column(name, _parts(function, lost), _note(seconds, marks))
 
 
 def _marks(rank: int, report: EpochReport) -> list[str]:
@@ -149,6 +176,6 @@ def _note(seconds: float, marks: Iterable[str]) -> str:
     return ", ".join([f"{seconds:.2f} s", *marks])
 
 
-def _parts(function: FunctionTimes) -> dict[str, float]:
-    start = {START: max(0.0, function.start - function.init), COLD: function.init}
-    return {**start, **asdict(function.parts)}
+def _parts(function: FunctionTimes, lost: float) -> dict[str, float]:
+    start = max(0.0, function.start - function.init - lost)
+    return {EARLIER: lost, START: start, COLD: function.init, **asdict(function.parts)}

@@ -11,9 +11,11 @@ from stepml.console.widgets.tags import Tag
 from stepml.console.widgets.trail import Choice, Trail
 from stepml.graphs.marks import iterations_in_words
 from stepml.graphs.visit_words import seconds_text
+from stepml.job.errors import ExecutorPausedError
 from stepml.reports.figures import on_its_own, shortened
 
 MOST_OF_ERROR = 160  # characters
+PAUSED = ExecutorPausedError.__name__
 FIRST = ("FAILED", "TIMED_OUT", "RUNNING", "ABORTED", "CAUGHT", "WAITING", "SUCCEEDED")
 
 
@@ -132,5 +134,15 @@ def _seconds(each: IterationRun) -> Cell:
 
 
 def _error(each: IterationRun) -> Cell:
-    text = "" if each.failure is None else shortened(str(each.failure), MOST_OF_ERROR)
-    return Cell(text, classes="long")
+    text = lost_words(each) if each.failure is None else str(each.failure)
+    return Cell(shortened(text, MOST_OF_ERROR), classes="long")
+
+
+def lost_words(each: IterationRun) -> str:
+    """Return the attempts of an iteration that failed before it succeeded, with the last error.
+
+    Those that paused, as their time was out, have lost nothing.
+    """
+    failures = [attempt.failure for attempt in each.attempts if attempt.failure is not None]
+    lost = [failure for failure in failures if failure.error != PAUSED]
+    return f"{len(lost)} lost: {lost[-1]}" if lost else ""

@@ -13,13 +13,13 @@ from stepml.client.connection import Connection
 from stepml.client.epoch_runs import MapRun, SeenEpoch
 from stepml.client.histories import Seen
 from stepml.client.invocations import InvocationLog
-from stepml.client.iterations import iterations_of
+from stepml.client.iterations import IterationRun, iterations_of
 from stepml.client.log_lines import LogLine
 from stepml.console.board import Board
 from stepml.console.executions_board import AttemptNow, ExecutionsNow, failed_visit
 from stepml.console.widgets.epoch_head import EpochHead
 from stepml.console.widgets.execution_view import ExecutionView
-from stepml.console.widgets.iteration_tables import IterationTables
+from stepml.console.widgets.iteration_tables import IterationTables, lost_words
 from stepml.console.widgets.job_graph import JobGraph
 from stepml.console.widgets.log_view import LogView
 from stepml.console.widgets.tags import download
@@ -28,10 +28,11 @@ from stepml.console.widgets.trail import Choice, Trail, Ways
 from stepml.graphs.machines import Machine, machine_of
 from stepml.records.failures import Failure
 from stepml.records.tracing import Tracer
+from stepml.records.visits import Attempt, Visit
 from tests.support.drawn import Drawn, drawn
 from tests.support.histories import recorded
 from tests.support.paths import ROOT
-from tests.support.run_records import HOSTILE, run_record
+from tests.support.run_records import HOSTILE, START, run_record
 
 ARN = "arn:aws:states:us-east-1:123456789012:execution:stepml-epoch:own-e3"
 
@@ -192,6 +193,21 @@ def test_iterations_that_failed_come_first_with_their_error_and_losses() -> None
         page.sent()
         tables.show(now.epoch.maps, Choice(), {1: 0.25})
         assert "0.250000" in page.texts("td") and page.sent() <= 2
+
+
+def test_a_rank_that_succeeded_after_all_names_the_error_of_its_lost_call() -> None:
+    calls = [
+        Attempt(1, "FAILED", START, START, "Runtime.ExitError", "signal: killed"),
+        Attempt(2, "FAILED", START, START, "ExecutorPausedError", "time is out"),
+        Attempt(3, "SUCCEEDED", START, START),
+    ]
+    said = [_lost(calls), _lost(calls[1:]), _lost(calls[2:])]
+    assert said == ["1 lost: Runtime.ExitError: signal: killed", "", ""]
+
+
+def _lost(calls: list[Attempt]) -> str:
+    visit = Visit("TrainRank", "Task", "SUCCEEDED", START, START, 2, 9, "{}", attempts=tuple(calls))
+    return lost_words(IterationRun("RunExecutors", 0, "rank", 0, "SUCCEEDED", (visit,)))
 
 
 def line(text: str, level: str = "INFO") -> LogLine:

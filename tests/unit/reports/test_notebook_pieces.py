@@ -8,6 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from msgspec import structs
 
 from stepml.client import LogLine, LogLines
 from stepml.client.tabular import Epochs
@@ -108,6 +109,16 @@ def test_every_function_has_a_row_with_the_parts_that_took_time() -> None:
     ]
     assert "wait" in table.header
     assert "cold start" not in table.header
+
+
+def test_the_seconds_of_calls_that_were_killed_have_a_column() -> None:
+    functions = list(run_record(n_ranks=3, n_epochs=2).epochs[1].functions)
+    killed = structs.replace(functions[0], start=functions[0].start + 12, calls=2)
+    paused = structs.replace(functions[1], calls=2)  # its start is that of its first call
+    table = function_table({2: [killed, paused, *functions[2:]]})
+    at = table.header.index("earlier calls")
+    assert [row.cells[at] for row in table.rows[:3]] == ["12.000", "", ""]
+    assert [row.cells[at + 1] for row in table.rows[:3]] == ["0.080"] * 3
 
 
 def test_of_long_tables_the_middle_is_left_out() -> None:

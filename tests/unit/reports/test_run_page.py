@@ -17,7 +17,7 @@ from stepml.reports.costs import TAKEN_OVER, cost_rows, costs_by_kind
 from stepml.reports.phases import phase_seconds
 from stepml.reports.run_page import run_page, write_run_page
 from stepml.reports.run_record import RunRecord
-from stepml.reports.timelines import PARTS, ROLES
+from stepml.reports.timelines import EARLIER, PARTS, ROLES, START, timeline_rows
 from tests.support.run_records import HOSTILE, failed_record, resumed_record, run_record
 
 MOST_BYTES = 2_000_000
@@ -121,6 +121,20 @@ def test_of_many_ranks_and_epochs_the_report_stays_small() -> None:
 def test_any_text_can_be_written(text: str, tmp_path: Path) -> None:
     page = write_run_page(failed_record(text=text), tmp_path).read_bytes()
     assert text.encode(errors="backslashreplace") in page
+
+
+def test_the_time_of_killed_calls_is_a_part_of_its_own() -> None:
+    report = run_record(4, 2).epochs[1]
+    functions = list(report.functions)
+    functions[2] = structs.replace(functions[2], start=functions[2].start + 12, calls=2)
+    rows, _ = timeline_rows(report, functions)
+    again, others = rows[2], [*rows[:2], *rows[3:]]
+    assert again.parts[EARLIER] == pytest.approx(12)
+    assert again.parts[START] == pytest.approx(rows[0].parts[START])
+    assert sum(again.parts.values()) == pytest.approx(
+        functions[2].start + functions[2].parts.seconds
+    )
+    assert not any(each.parts[EARLIER] for each in others)
 
 
 def test_a_resumed_run_has_a_part_for_the_epochs_that_it_took_over() -> None:
