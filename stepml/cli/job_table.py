@@ -50,10 +50,10 @@ def job_lines(jobs: Sequence[JobSummary], width: int) -> list[Line]:
 
 
 def _reason(job: JobSummary, width: int) -> list[Line]:
-    """Return a line with the error of a job that has failed."""
-    if job.failure is None:
+    """Return a line with the error of a job that has failed, or by whom it was stopped."""
+    if not job.why:
         return []
-    return [(shortened(f"{INDENT}{job.failure.with_rank}", width), "red")]
+    return [(shortened(f"{INDENT}{job.why}", width), "red" if job.status in FAILED else "")]
 
 
 def _head_lines(heads: Sequence[Sequence[str]], width: int) -> list[list[str]]:

@@ -21,9 +21,10 @@ from stepml.job.spec import JobSpec
 from stepml.job.suggestions import nearest
 from stepml.records.errors import AccessError, ExecutionNotFoundError, ReportUnreadableError
 from stepml.records.execution import Execution, ExecutionState
-from stepml.records.failures import Failure
+from stepml.records.failures import STOPPED, Failure
+from stepml.reports.status_words import status_word
 
-_FAILED = frozenset({"FAILED", "TIMED_OUT"})
+_WITH_REASON = frozenset({"FAILED", "TIMED_OUT", "ABORTED"})
 _MOST_NAMES = 1000  # of runs among which one with a typing error is looked for
 
 if TYPE_CHECKING:
@@ -42,12 +43,23 @@ class JobSummary:
     epochs: int  # finished ones
     report: EpochReport | None  # of the epoch whose model is kept, or of the last one
     cost_usd: float | None  # of the job, estimated
-    failure: Failure | None = None  # the error of a job that failed or ran out of time
+    failure: Failure | None = None  # of a job that failed, ran out of time or was stopped
+    reported_seconds: float | None = None  # from its start to its final report
 
     @property
     def seconds(self) -> float:
-        """The time since the start, or from start to end."""
+        """The time since the start, or that of the final report, or from start to end."""
+        if self.reported_seconds is not None:
+            return self.reported_seconds
         return ((self.ended_at or datetime.now(UTC)) - self.started_at).total_seconds()
+
+    @property
+    def why(self) -> str:
+        """The error, or by whom the job was stopped; empty if there is neither."""
+        if self.failure is None or self.status != "ABORTED":
+            return "" if self.failure is None else self.failure.with_rank
+        word, by = status_word(self.status), self.failure.message
+        return word if by == STOPPED else f"{word}: {by}"
 
 
 def list_jobs(
@@ -120,9 +132,9 @@ def summary_of(
     name = item["name"]
     try:
         failure = _failure(connection, stack, item)
-        spec, n_epochs, report, cost_usd = _result(connection, stack, name)
+        spec, n_epochs, report, cost_usd, seconds = _result(connection, stack, name)
     except ReportUnreadableError:  # of another version
-        spec, n_epochs, report, cost_usd = None, 0, None, None
+        spec, n_epochs, report, cost_usd, seconds = None, 0, None, None, None
     except ExecutionNotFoundError:
         return None
     return JobSummary(
@@ -135,6 +147,7 @@ def summary_of(
         report=report,
         cost_usd=cost_usd,
         failure=failure,
+        reported_seconds=seconds,
     )
 
 
@@ -165,7 +178,7 @@ def running_summary(
 def _failure(
     connection: Connection, stack: Stack, item: ExecutionListItemTypeDef
 ) -> Failure | None:
-    if item["status"] not in _FAILED:
+    if item["status"] not in _WITH_REASON:
         return None
     execution = Execution(item["name"], item["executionArn"])
     return executions.describe(connection, stack.name, execution).failure
@@ -173,15 +186,15 @@ def _failure(
 
 def _result(
     connection: Connection, stack: Stack, name: str
-) -> tuple[JobSpec | None, int, EpochReport | None, float | None]:
+) -> tuple[JobSpec | None, int, EpochReport | None, float | None, float | None]:
     final = epochs.job_report(connection, stack, name)
     if final is not None:
         kept = final.history[(final.model_epoch or final.epochs) - 1]
-        return final.spec, final.epochs, kept, total_cost_usd(final)
+        return final.spec, final.epochs, kept, total_cost_usd(final), final.seconds
     spec = _spec(connection, stack, name)
     n_epochs = 0 if spec is None else epochs.finished_epochs(connection, stack, name)
     last = epochs.epoch_report(connection, stack, name, n_epochs) if n_epochs else None
-    return spec, n_epochs, last, None if last is None else last.total_cost_usd
+    return spec, n_epochs, last, None if last is None else last.total_cost_usd, None
 
 
 def _spec(connection: Connection, stack: Stack, name: str) -> JobSpec | None:

@@ -73,7 +73,6 @@ class Runs(Tabular[Run]):
 def _row(job: JobSummary, metric: str, has_failed: bool) -> TableRow:
     from stepml.reports.tables import TableRow
 
-    why = "" if job.failure is None else job.failure.with_rank
-    cells = [*head_cells(job), *fact_cells(job, metric), *([why] if has_failed else [])]
+    cells = [*head_cells(job), *fact_cells(job, metric), *([job.why] if has_failed else [])]
     colour = "bad" if job.status in FAILED else "note" if job.status in RUNNING else ""
     return TableRow(cells, colour)

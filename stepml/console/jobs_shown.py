@@ -116,7 +116,7 @@ class JobsShown:
     def _accepts(self, job: JobSummary) -> bool:
         words = self.text.lower().split()
         facts = facts_of(job)
-        text = " ".join([job.name, *facts.values(), job.failure.with_rank if job.failure else ""])
+        text = " ".join([job.name, *facts.values(), job.why])
         return (
             (not self.status or job.status == self.status)
             and (not self.model or facts["model"] == self.model)

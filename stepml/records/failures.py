@@ -47,9 +47,10 @@ _OUTSIDE = {
     "NotEnoughServerMemoryError": "once the server has more memory",
 }
 _STATUS_ERRORS = {"TIMED_OUT": "States.Timeout", "ABORTED": "ExecutionAborted"}
+STOPPED = "it was stopped"  # nobody said why
 _STATUS_MESSAGES = {
     "TIMED_OUT": "it exceeded its time limit",
-    "ABORTED": "it was stopped",
+    "ABORTED": STOPPED,
     "FAILED": "no reason was given",
 }
 

@@ -34,8 +34,9 @@ def job_columns() -> list[Column[JobSummary]]:
 
 
 def _name(job: JobSummary) -> Cell:
-    why = "" if job.failure is None else shortened(_line(job.failure.with_rank), MOST_OF_A_REASON)
-    return Cell(job.name, job_address(job.name), "job-name", why, "bad")
+    classes = "soft" if job.status == "ABORTED" else "bad"
+    why = shortened(_line(job.why), MOST_OF_A_REASON)
+    return Cell(job.name, job_address(job.name), "job-name", why, classes)
 
 
 def _line(text: str) -> str:

@@ -116,6 +116,7 @@ def test_a_running_job_shows_each_new_epoch_and_its_end(stack: MotoStack) -> Non
     until_ended(run)
     ended = jobs.look(name=name).jobs[0]
 
+    assert ended.why == "stopped"  # nobody said why
     assert unchanged is first
     assert (first.epochs, later.epochs, later.status) == (1, 3, "RUNNING")
     assert later.report is not None

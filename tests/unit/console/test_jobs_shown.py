@@ -13,7 +13,7 @@ from stepml.console.jobs_shown import PORTION, Asked, JobsShown
 from stepml.console.widgets.job_columns import job_columns
 from stepml.console.widgets.table import in_order
 from stepml.job.parse import parse_job
-from stepml.records.failures import Failure
+from stepml.records.failures import Failure, first_failure
 from tests.support.moto_stack import JOB_TEXT, epoch_report
 
 NOW = datetime(2026, 11, 30, 8, 0, tzinfo=UTC)
@@ -104,6 +104,20 @@ def test_every_cell_of_every_job_is_a_text() -> None:
     cells = {job.name: [column.cell(job) for column in job_columns()] for job in JOBS}
     assert cells["Digits-2"][0].note == "rank 3: BadRowError: line 7 has <b>two</b> labels"
     assert all(isinstance(cell.text, str) for row in cells.values() for cell in row)
+
+
+def test_the_time_of_a_job_is_that_of_its_final_report() -> None:
+    (time,) = [column for column in job_columns() if column.key == "time"]
+    assert time.cell(replace(ENDED, reported_seconds=26.5)).text == "26.5 s"
+    assert time.cell(ENDED).text == "0.0 s"
+
+
+def test_a_stopped_job_says_by_whom() -> None:
+    silent = replace(FAILED, status="ABORTED", failure=first_failure("ABORTED"))
+    told = replace(silent, failure=first_failure("ABORTED", "StoppedByUser", "by Ann\n<b>"))
+    assert [each.why for each in (silent, told, ENDED)] == ["stopped", "stopped: by Ann <b>", ""]
+    assert job_columns()[0].cell(told).note == "stopped: by Ann <b>"
+    assert JobsShown(text="ann").of([silent, told]) == [told]
 
 
 def test_a_running_job_has_a_bar() -> None:
