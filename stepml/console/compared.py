@@ -38,9 +38,10 @@ class Compared:
     def of_query(cls, pairs: list[tuple[str, str]]) -> Self:
         """Return the choices of an address; what it does not name, or wrongly, is the default."""
         given = {name: [value for key, value in pairs if key == name and value] for name in _NAMES}
+        listed = [name for value in given["jobs"] for name in value.split(",") if name]
         efforts = {axis.name for axis in AXES}
         return cls(
-            names=tuple(dict.fromkeys(given["job"]))[:MOST_JOBS],
+            names=tuple(dict.fromkeys([*given["job"], *listed]))[:MOST_JOBS],
             by=next((each for each in given["by"] if each in efforts), EPOCH.name),
             hidden=tuple(dict.fromkeys(given["hidden"])),
             scales=tuple(
@@ -82,4 +83,4 @@ class Compared:
         return replace(self, names=names, hidden=())
 
 
-_NAMES = ("job", "by", "hidden", "log")
+_NAMES = ("job", "jobs", "by", "hidden", "log")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from stepml.console.widgets.tags import visible
 from stepml.reports.charts import COLOURS, MOST_DOTS, Series, finite_points, thinned
@@ -16,6 +16,7 @@ from stepml.reports.scales import scale_of
 
 LEFT, RIGHT, TOP, BOTTOM = 72, 36, 12, 44  # pixels around the lines
 SYMBOLS = ("circle", "rect", "triangle", "diamond")
+DASH = 9  # pixels of each of several lines with the same points
 LONGEST_LABEL = 3  # characters of a name that has room behind its line
 DIGITS = 6
 MANY = 100.0  # largest by smallest value from which a logarithmic axis has powers of ten
@@ -85,6 +86,7 @@ def line_options(
     ]
     ys = [y for each in drawn for _, y in each.points]
     is_log, span = _is_logarithmic(ys, is_log), Span.of(series)
+    places = list(enumerate(drawn))
     return {
         "animation": False,
         "aria": {"enabled": False},  # the element says more
@@ -99,7 +101,7 @@ def line_options(
         "tooltip": _tooltip(x_title, span),
         "xAxis": _x_axis(span, x_title),
         "yAxis": _y_axis([y for y in ys if y > 0], y_title) if is_log else _linear(y_title),
-        "series": [_line(each, index, is_log) for index, each in enumerate(drawn)],
+        "series": [_line(each, index, is_log, _Twins.of(drawn, index)) for index, each in places],
     }
 
 
@@ -126,7 +128,46 @@ def summary(title: str, series: Sequence[Series], x_title: str) -> str:
     return f"{title}, {x_title} {span.low:.4g} to {span.high:.4g}. {'; '.join(lines)}"
 
 
-def _line(series: Series, index: int, is_log: bool) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Twins:
+    """The lines with the same points: each has its dashes, so that none covers the others."""
+
+    names: tuple[str, ...]
+    place: int  # of this line among them
+
+    @classmethod
+    def of(cls, drawn: Sequence[Series], index: int) -> Self:
+        """Return those of a line, which is one of them."""
+        points = _shown_points(drawn[index])
+        same = [at for at, each in enumerate(drawn) if points and _shown_points(each) == points]
+        places = same or [index]
+        return cls(tuple(drawn[at].name for at in places), places.index(index))
+
+    @property
+    def n_above(self) -> int:
+        """The number of those that are drawn above this line."""
+        return len(self.names) - 1 - self.place
+
+    @property
+    def dashes(self) -> dict[str, Any]:
+        """The style of a line that is drawn above others."""
+        if self.place == 0:
+            return {}
+        gap = DASH * (len(self.names) - 1)
+        return {"type": (DASH, gap), "dashOffset": -DASH * self.place, "cap": "butt"}
+
+    @property
+    def label(self) -> str:
+        """The label behind the lines, which the first of them has."""
+        label = "=".join(self.names)
+        return label if len(label) <= LONGEST_LABEL else f"{self.names[0]}…"
+
+
+def _shown_points(series: Series) -> list[tuple[float, float]]:
+    return [(_rounded(x), _rounded(y)) for x, y in series.points]
+
+
+def _line(series: Series, index: int, is_log: bool, twins: _Twins) -> dict[str, Any]:
     colour = f"var(--c{index % COLOURS})"
     points = thinned([point for point in series.points if point[1] > 0 or not is_log])
     return {
@@ -139,15 +180,16 @@ def _line(series: Series, index: int, is_log: bool) -> dict[str, Any]:
             "width": 2,
             "color": colour,
             "type": "dashed" if series.is_dashed else "solid",
+            **twins.dashes,
         },
         "symbol": SYMBOLS[index % len(SYMBOLS)],
-        "symbolSize": 6 if len(points) <= FEW_DOTS else 4,
+        "symbolSize": (6 if len(points) <= FEW_DOTS else 4) + 3 * twins.n_above,
         "showSymbol": len(points) <= MOST_DOTS,
         "showAllSymbol": True,
         "emphasis": {"disabled": True},
         "endLabel": {
-            "show": bool(points) and len(series.name) <= LONGEST_LABEL,
-            "formatter": "{a}",
+            "show": bool(points) and len(series.name) <= LONGEST_LABEL and not twins.place,
+            "formatter": twins.label if twins.n_above else "{a}",
             "color": colour,
         },
         "labelLayout": {"hideOverlap": True},

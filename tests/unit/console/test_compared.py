@@ -31,6 +31,11 @@ def test_an_address_with_mistakes_is_one_without_choices() -> None:
     assert Compared.of_query(pairs) == Compared()
 
 
+def test_jobs_may_be_listed_with_commas() -> None:
+    pairs = [("job", "a"), ("jobs", "b,a,,c")]
+    assert Compared.of_query(pairs) == Compared(("a", "b", "c"))
+
+
 def test_each_job_is_compared_once_and_some_at_most() -> None:
     many = [("job", f"job-{number % 20}") for number in range(40)]
     assert Compared.of_query(many).names == tuple(f"job-{n}" for n in range(MOST_JOBS))

@@ -52,6 +52,19 @@ def test_a_hidden_line_keeps_its_place_and_its_colour() -> None:
     assert some["xAxis"] == shown["xAxis"]
 
 
+def test_lines_with_the_same_points_are_all_seen() -> None:
+    three = [Series(name, FALLING.points) for name in "ABC"]
+    lines = line_options([*three, Series("D", STEEP.points)], "epoch")["series"]
+    styles = [each["lineStyle"] for each in lines]
+    assert [each["type"] for each in styles] == ["solid", (9, 18), (9, 18), "solid"]
+    assert styles[1]["dashOffset"] != styles[2]["dashOffset"]
+    assert lines[0]["symbolSize"] > lines[1]["symbolSize"] > lines[2]["symbolSize"]
+    assert [each["endLabel"]["show"] for each in lines] == [True, False, False, True]
+    assert [each["endLabel"]["formatter"] for each in lines[::3]] == ["A…", "{a}"]
+    two = line_options(three[:2], "epoch")["series"]
+    assert two[0]["endLabel"]["formatter"] == "A=B"
+
+
 def test_an_axis_is_logarithmic_as_in_reports_or_as_chosen() -> None:
     assert line_options([STEEP], "epoch")["yAxis"]["type"] == "log"
     assert line_options([STEEP], "epoch", is_log=False)["yAxis"]["type"] == "value"
