@@ -9,7 +9,8 @@ from stepml.console.widgets.tags import Tag, button, download
 from stepml.reports.figures import count
 
 MOST = 100  # lines, until a person asks for more
-MOST_CHARACTERS = 2_000  # of a line; the download has all
+MOST_CHARACTERS = 2_000  # of a line, until a person unfolds it
+BEGINNING = 600  # of them; the end of a traceback says more than its beginning
 
 
 class LogView:
@@ -26,7 +27,8 @@ class LogView:
             button("Download", self._download, aria_label="Download the log lines")
         label = "Log lines"
         self._box = Tag("div", classes="log-lines", tabindex=0, role="region", aria_label=label)
-        self._lines: list[Tag] = []
+        self._lines: list[_Line] = []
+        self._unfolded: set[str] = set()
         self._where = Tag("p", classes="small long")
 
     def show(self, log: InvocationLog) -> None:
@@ -51,13 +53,12 @@ class LogView:
     def _put(self, lines: list[LogLine]) -> None:
         """Show these lines; elements stay in their places."""
         for tag in self._lines[len(lines) :]:
-            tag.delete()
+            tag.element.delete()
         del self._lines[len(lines) :]
         with self._box:
-            self._lines += [Tag("div") for _ in lines[len(self._lines) :]]
+            self._lines += [_Line(self._unfolded) for _ in lines[len(self._lines) :]]
         for tag, line in zip(self._lines, lines, strict=True):
-            tag.say(_cut(str(line)))
-            tag.classes(replace="bad" if line.level in SEVERE else "")
+            tag.show(line)
 
     def _show_all(self) -> None:
         self._is_all = True
@@ -74,10 +75,47 @@ def _how_many(shown: int, known: int, is_cut: bool) -> str:
     return f"The last {count(known, 'line')}." if is_cut else f"{count(known, 'line')}."
 
 
-def _cut(line: str) -> str:
-    if len(line) <= MOST_CHARACTERS:
-        return line
-    return f"{line[:MOST_CHARACTERS]} … ({len(line):,} characters)"
+class _Line:
+    """A line; of a long one the beginning and the end, until a person unfolds it in its place.
+
+    ``unfolded`` has the texts that a person has unfolded: lines move when new ones come.
+    """
+
+    def __init__(self, unfolded: set[str]) -> None:
+        self.element = Tag("div")
+        self._unfolded = unfolded
+        self._text = ""
+        self._long: tuple[Tag, Tag, Tag] | None = None
+
+    def show(self, line: LogLine) -> None:
+        self.element.classes(replace="bad" if line.level in SEVERE else "")
+        if self._text != (text := str(line)):
+            self._text = text
+            self._draw()
+
+    def _draw(self) -> None:
+        is_long = len(self._text) > MOST_CHARACTERS
+        self.element.say("" if is_long else self._text)
+        if not is_long:
+            self.element.clear()
+            self._long = None
+            return
+        if self._long is None:
+            with self.element:
+                self._long = Tag("span"), button("", self._fold, "unfold"), Tag("span")
+        self._draw_long(*self._long)
+
+    def _draw_long(self, beginning: Tag, fold: Tag, end: Tag) -> None:
+        is_unfolded = self._text in self._unfolded
+        left_out = len(self._text) - MOST_CHARACTERS
+        beginning.say(self._text if is_unfolded else self._text[:BEGINNING])
+        fold.say("Show less" if is_unfolded else f"… Show {left_out:,} characters more …")
+        fold.put(aria_expanded="true" if is_unfolded else "false")
+        end.say("" if is_unfolded else self._text[BEGINNING - MOST_CHARACTERS :])
+
+    def _fold(self) -> None:
+        self._unfolded ^= {self._text}
+        self._draw()
 
 
 def _where(log: InvocationLog) -> str:

@@ -21,7 +21,7 @@ from stepml.console.widgets.epoch_head import EpochHead
 from stepml.console.widgets.execution_view import ExecutionView
 from stepml.console.widgets.iteration_tables import IterationTables, lost_words
 from stepml.console.widgets.job_graph import JobGraph
-from stepml.console.widgets.log_view import LogView
+from stepml.console.widgets.log_view import MOST_CHARACTERS, LogView
 from stepml.console.widgets.tags import download
 from stepml.console.widgets.text_block import MOST, TextBlock, indented, unfolded
 from stepml.console.widgets.trail import Choice, Trail, Ways
@@ -33,6 +33,7 @@ from tests.support.drawn import Drawn, drawn
 from tests.support.histories import recorded
 from tests.support.paths import ROOT
 from tests.support.run_records import HOSTILE, START, run_record
+from tests.unit.console.test_lists import press
 
 ARN = "arn:aws:states:us-east-1:123456789012:execution:stepml-epoch:own-e3"
 
@@ -214,18 +215,36 @@ def line(text: str, level: str = "INFO") -> LogLine:
     return LogLine("1", 0, "executor", level, text, 3, 1, {})
 
 
-def test_a_log_shows_its_last_lines_and_cuts_long_ones() -> None:
-    lines = [line(f"line {number}") for number in range(300)]
-    lines += [line("x" * 2**20, "ERROR"), line("<b>\x1b[31m\u202e")]
+def test_a_log_shows_its_last_lines() -> None:
+    lines = [line(f"line {number}") for number in range(301)] + [line("<b>\x1b[31m\u202e")]
     with drawn() as page:
         shown = LogView()
         shown.show(InvocationLog(lines, log_group="/g", log_stream="s", request_id="r"))
         said = page.texts("div")
         assert len(said) == 100
         assert said[-1].endswith("<b>\\x1b[31m\\u202e")
-        assert len(said[-2]) < 2_100 and said[-2].endswith("(1,048,624 characters)")
         assert "The last 100 of 302 lines." in page.texts("span")
         assert page.texts("p") == ["log stream s of /g, request r"]
+
+
+def test_a_long_line_shows_its_beginning_and_end_until_a_person_unfolds_it() -> None:
+    traceback = line("Traceback: " + "x" * 2**20 + " ValueError: mine", "ERROR")
+    with drawn() as page:
+        shown = LogView()
+        shown.show(InvocationLog([traceback]))
+
+        def said() -> list[str]:
+            return [each for each in page.texts("span") if "x" in each]
+
+        beginning, end = said()
+        assert "Traceback: xx" in beginning and end.endswith("xx ValueError: mine")
+        assert len(beginning) + len(end) == MOST_CHARACTERS
+        press(page, f"… Show {len(str(traceback)) - MOST_CHARACTERS:,} characters more …")
+        assert said() == [str(traceback)]
+        shown.show(InvocationLog([line("y"), traceback]))  # it has moved
+        assert said() == [str(traceback)]
+        press(page, "Show less")
+        assert said() == [beginning, end]
 
 
 def test_a_long_text_is_cut_until_a_person_asks_for_all() -> None:
