@@ -45,9 +45,10 @@ class Cell:
         return self == Cell(self.text)
 
     @classmethod
-    def of_status(cls, status: str) -> Self:
-        """Return the cell of a status, with its colour."""
-        return cls(status_word(status), classes=f"status {status}")
+    def of_status(cls, status: str, why: str = "") -> Self:
+        """Return the cell of a status, with its colour, and below it why."""
+        text, classes = status_word(status), f"status {status}"
+        return cls(text, classes=classes, note=why, note_classes="soft why")
 
 
 class ShownCell:

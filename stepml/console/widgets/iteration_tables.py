@@ -14,7 +14,7 @@ from stepml.graphs.visit_words import seconds_text
 from stepml.job.errors import ExecutorPausedError
 from stepml.reports.figures import on_its_own, shortened
 
-MOST_OF_ERROR = 160  # characters
+MOST_OF_ERROR = 300  # characters
 PAUSED = ExecutorPausedError.__name__
 FIRST = ("FAILED", "TIMED_OUT", "RUNNING", "ABORTED", "CAUGHT", "WAITING", "SUCCEEDED")
 
@@ -85,11 +85,10 @@ class IterationTables:
         ]
         return [
             Column(unit, unit.capitalize(), self._name, lambda each: each.item, True),
-            Column("status", "Status", lambda each: Cell.of_status(each.status), _urgency),
+            Column("status", "Status", _status, _urgency),
             Column("calls", "Attempts", _calls, lambda each: len(each.attempts), True),
             Column("seconds", "Seconds", _seconds, lambda each: each.seconds, True),
             *(loss if unit == "rank" else []),
-            Column("error", "Error", _error),
         ]
 
     def _loss(self, each: IterationRun) -> Cell:
@@ -133,9 +132,9 @@ def _seconds(each: IterationRun) -> Cell:
     return Cell(seconds_text(each.seconds))
 
 
-def _error(each: IterationRun) -> Cell:
-    text = lost_words(each) if each.failure is None else str(each.failure)
-    return Cell(shortened(text, MOST_OF_ERROR), classes="long")
+def _status(each: IterationRun) -> Cell:
+    why = lost_words(each) if each.failure is None else str(each.failure)
+    return Cell.of_status(each.status, shortened(why, MOST_OF_ERROR))
 
 
 def lost_words(each: IterationRun) -> str:

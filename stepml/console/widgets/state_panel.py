@@ -16,7 +16,7 @@ from stepml.reports.figures import shortened
 
 NOTHING = "Choose a state of the graph to see its input, output, error and log."
 PAGE_ROWS = 10
-MOST_OF_ERROR = 120  # characters
+MOST_OF_ERROR = 300  # characters
 
 
 class StatePanel:
@@ -86,9 +86,8 @@ class StatePanel:
         return [
             Column("visit", "Entered (UTC)", self._entered),
             Column("work", "Work", lambda each: Cell(each.work, classes="whole")),
-            Column("status", "Status", lambda each: Cell.of_status(each.status)),
+            Column("status", "Status", _status),
             Column("seconds", "Seconds", lambda each: Cell(seconds_text(each.seconds)), None, True),
-            Column("error", "Error", _error),
         ]
 
     def _entered(self, visit: Visit) -> Cell:
@@ -112,7 +111,6 @@ def _about(machine: Machine, choice: Choice, visits: Sequence[Visit]) -> str:
     return " ".join(filter(None, parts))
 
 
-def _error(visit: Visit) -> Cell:
-    failure = visit.failure
-    text = "" if failure is None else shortened(str(failure), MOST_OF_ERROR)
-    return Cell(text, classes="long")
+def _status(visit: Visit) -> Cell:
+    why = "" if visit.failure is None else shortened(str(visit.failure), MOST_OF_ERROR)
+    return Cell.of_status(visit.status, why)

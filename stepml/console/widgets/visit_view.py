@@ -142,10 +142,9 @@ class _Calls:
     def _columns(self) -> list[Column[Attempt]]:
         return [
             Column("call", "Attempt", self._call, is_number=True),
-            Column("status", "Status", lambda each: Cell.of_status(each.status)),
+            Column("status", "Status", _status),
             Column("began", "Began (UTC)", _began),
             Column("s", "Seconds", lambda each: Cell(seconds_text(each.seconds)), None, True),
-            Column("error", "Error", lambda each: Cell(_error(each), classes="long")),
         ]
 
     def _call(self, attempt: Attempt) -> Cell:
@@ -158,6 +157,5 @@ def _began(attempt: Attempt) -> Cell:
     return Cell(clock(attempt.started_at), classes="time")
 
 
-def _error(attempt: Attempt) -> str:
-    failure = attempt.failure
-    return "" if failure is None else str(failure)
+def _status(attempt: Attempt) -> Cell:
+    return Cell.of_status(attempt.status, "" if attempt.failure is None else str(attempt.failure))
