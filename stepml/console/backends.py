@@ -10,6 +10,7 @@ from stepml.local_identity import AnotherProgramError, NoAnswerError, ask
 from stepml.records.errors import EndpointUnreachableError
 
 PAUSE_S = 3.0
+ANOTHER = "another local AWS runs there now"  # to a person who has seen the jobs of the one before
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,17 +19,11 @@ class Backend:
 
     Attributes
     ----------
-    first_id, id : str
-        Of the local AWS, when the console was started and now; "" for others.
+    id : str
+        Of the local AWS that is there now; "" for others.
     """
 
-    first_id: str
     id: str
-
-    @property
-    def is_another(self) -> bool:
-        """Whether another local AWS has taken the place of the first."""
-        return self.id != self.first_id
 
 
 def present_id(connection: Connection) -> str:
@@ -63,6 +58,4 @@ def words_of(reading: Reading[Backend]) -> str:
     if reading.error is not None:
         since = f" since {reading.read_at:%H:%M:%S} UTC" if reading.read_at else ""
         return f"no answer{since}"
-    if reading.value is not None and reading.value.is_another:
-        return "another local AWS runs there now"
     return ""

@@ -39,7 +39,6 @@ class Board:
     def __init__(self, client: Client, worded: Worded = defect) -> None:
         self.pacing = Pacing()
         self.worded = worded
-        self._first_id = client.connection.local_id
         self.backend: Feed[Backend] = Feed(self._look, pause_of, worded)
         self._begin(client)
 
@@ -51,7 +50,7 @@ class Board:
         self._shared: dict[Hashable, Any] = {}
 
     def _look(self) -> Backend:
-        return Backend(self._first_id, present_id(self.client.connection))
+        return Backend(present_id(self.client.connection))
 
     def keep_up(self, backend: Backend) -> None:
         """Forget everything if another local AWS answers: its jobs are others."""

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from nicegui import ui
 
 from stepml.console.addresses import CHANNELS, COMPARE, DATA, JOBS, NEW
-from stepml.console.backends import Backend, words_of
+from stepml.console.backends import ANOTHER, PAUSE_S, Backend, words_of
 from stepml.console.board import Board
 from stepml.console.feeds import Reading
 from stepml.console.widgets.notices import Notice
 from stepml.console.widgets.tags import Tag, link
 
 VIEWS = {JOBS: "Jobs", NEW: "New job", COMPARE: "Compare", DATA: "Data", CHANNELS: "Channels"}
+NEW_S = 3 * PAUSE_S  # a page that is younger has hardly been read
 THEMES = {"system": "System", "light": "Light", "dark": "Dark"}
 
 
@@ -59,9 +62,10 @@ def _show_place(board: Board) -> None:
     with Tag("p", classes="place"):
         Tag("span", board.place)
         state = Tag("span", classes="backend", role="status")
-        Tag("span", classes="backend is-away", role="status", id="connection")  # of console.js
+        for name in ("connection", "news"):  # of console.js
+            Tag("span", classes="backend is-away", role="status", id=name)
 
-    shown = board.client
+    shown, opened_at = board.client, time.monotonic()
 
     def hear(reading: Reading[Backend]) -> None:
         if state.is_deleted:
@@ -69,7 +73,8 @@ def _show_place(board: Board) -> None:
         if reading.value is not None:
             board.keep_up(reading.value)
         if board.client is not shown:  # nothing of this page is true any more
-            state.client.run_javascript("location.reload()")
+            is_news = time.monotonic() - opened_at > NEW_S
+            state.client.run_javascript(f"reloadAndSay({json.dumps(ANOTHER if is_news else '')})")
         state.classes(replace=f"backend {'is-away' if reading.error else ''}".strip())
         state.say(words_of(reading))
 

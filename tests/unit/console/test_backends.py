@@ -17,7 +17,7 @@ NOON = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 
 
 def test_aws_itself_is_not_asked() -> None:
-    backend = Backend("", present_id(connect(None, "us-east-1")))
+    backend = Backend(present_id(connect(None, "us-east-1")))
     assert pause_of(backend) is None
     assert words_of(Reading(backend, read_at=NOON)) == ""
 
@@ -31,8 +31,7 @@ def test_a_local_aws_that_does_not_run_is_named() -> None:
 
 def test_the_head_says_only_what_is_not_as_it_should_be() -> None:
     gone = EndpointUnreachableError("gone")
-    same, other = Backend("a", "a"), Backend("a", "b")
+    same = Backend("a")
     assert words_of(Reading(same, read_at=NOON)) == ""
     assert words_of(Reading(same, gone, NOON)) == "no answer since 12:00:00 UTC"
     assert words_of(Reading(None, gone)) == "no answer"
-    assert words_of(Reading(other, read_at=NOON)) == "another local AWS runs there now"

@@ -208,9 +208,9 @@ def test_a_board_forgets_what_another_local_aws_said() -> None:
     first = Client(connect_local("http://127.0.0.1:9", identity="a"), "mine")
     board = Board(first)
     known = board.feed("jobs", Source("a").read, lambda _: None)
-    board.keep_up(Backend("a", "a"))
+    board.keep_up(Backend("a"))
     assert (board.client, board.feed("jobs", Source("b").read, lambda _: None)) == (first, known)
-    board.keep_up(Backend("a", "b"))
+    board.keep_up(Backend("b"))
     assert board.feed("jobs", Source("b").read, lambda _: None) is not known
     connection = board.client.connection
     assert (connection.local_id, connection.place) == ("b", "http://127.0.0.1:9")
