@@ -61,13 +61,46 @@
     location.reload();
   }
 
+  // What is chosen in a view is in its address: Back and Forward load it as it was chosen then.
+  // An address that differs in its part alone is the same view.
+  const seen = () => location.pathname + location.search;
+  let shown = seen();
+  const replace = history.replaceState.bind(history);
+  const push = history.pushState.bind(history);
+  const noted = (change) => (state, title, address) => {
+    change(state, title, address);
+    shown = seen();
+  };
+  history.replaceState = noted(replace);
+  history.pushState = noted((state, title, address) => {
+    const isSame = address && new URL(address, location.href).href === location.href;
+    (isSame ? replace : push)(state, title, address); // the same choice again
+  });
+  addEventListener("popstate", () => {
+    if (seen() !== shown) location.reload();
+  });
+
   function say(text) {
     const state = document.getElementById("connection");
     if (state) state.textContent = text;
   }
 
+  // What the page says after it has been loaded again, once.
+  const NEWS = "stepml-news";
+  window.reloadAndSay = (text) => {
+    sessionStorage.setItem(NEWS, text);
+    location.reload();
+  };
+
+  function sayNews() {
+    const news = document.getElementById("news");
+    if (news) news.textContent = sessionStorage.getItem(NEWS) || "";
+    sessionStorage.removeItem(NEWS);
+  }
+
   addEventListener("load", () => {
     choose(theme);
+    sayNews();
     window.socket?.on("connect_error", lookForConsole);
     window.socket?.on("disconnect", () => say("no connection to the console"));
     window.socket?.on("connect", () => say(""));

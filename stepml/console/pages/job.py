@@ -21,7 +21,7 @@ from stepml.console.widgets.job_graph import JobGraph
 from stepml.console.widgets.job_head import JobHead
 from stepml.console.widgets.job_learning import JobLearning
 from stepml.console.widgets.job_settings import JobSettings
-from stepml.console.widgets.tags import Tag, link, replace_address
+from stepml.console.widgets.tags import Tag, link, push_address, replace_address
 from stepml.console.widgets.timeline import EpochChooser, EpochTimes, Timeline
 from stepml.console.widgets.trail import Choice
 from stepml.job.parts import FunctionTimes
@@ -29,6 +29,7 @@ from stepml.job.reports import EpochReport
 from stepml.reports.phases import phase_rows
 
 Show = Callable[[JobNow], object]
+ORDER = {"sort", "page"}  # of a table: Back leaves the page instead of turning its pages
 PARTS = {  # of the page, each with its address in it
     "states": "States",
     "learning": "Learning",
@@ -63,8 +64,9 @@ class Chosen:
         return job_address(self._job, **{**self._settings, **changes})
 
     def choose(self, **changes: str | int | None) -> None:
-        """Change choices, and the address with them."""
-        replace_address(self.address(**changes))
+        """Change choices, and the address with them; Back leads to those before."""
+        show = replace_address if changes.keys() <= ORDER else push_address
+        show(self.address(**changes))
         self._settings |= {name: str(value or "") for name, value in changes.items()}
 
 

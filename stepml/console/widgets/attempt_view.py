@@ -17,7 +17,7 @@ from stepml.console.feeds import Feed
 from stepml.console.live import Follower
 from stepml.console.widgets.execution_view import ExecutionView
 from stepml.console.widgets.iteration_tables import IterationTables
-from stepml.console.widgets.tags import Tag, replace_address
+from stepml.console.widgets.tags import Tag, push_address, replace_address
 from stepml.console.widgets.trail import Choice, Events, Ways
 from stepml.records.execution import EpochAttempt
 from stepml.records.visits import Attempt, Visit
@@ -76,7 +76,7 @@ class AttemptView:
             self._losses.follow("losses", lambda: feed, lambda: self._draw_tables)
 
     def _choose(self, choice: Choice) -> None:
-        replace_address(self._address(choice))
+        push_address(self._address(choice))
         self._draw_tables()
 
     def _draw_tables(self, losses: dict[int, float] | None = None) -> None:

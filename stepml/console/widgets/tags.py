@@ -112,6 +112,14 @@ def choose_in_place(link_tag: Tag, on_choose: Any) -> Tag:
     return link_tag
 
 
+def push_address(address: str) -> None:
+    """Show the address of another choice in the present view: Back leads to the choice before.
+
+    console.js loads the view again for Back and Forward.
+    """
+    ui.navigate.history.push(address)
+
+
 def replace_address(address: str) -> None:
     """Show the address of the present view in the browser, without loading it again."""
     ui.navigate.history.replace(address)
