@@ -26,7 +26,7 @@ class FindingsView:
         """Show what has been found."""
         self.praises = not found.mistakes
         is_good = self.praises and not found.warnings
-        self._box.dress("box findings good" if is_good else "box findings")
+        self._box.dress("box findings is-right" if is_good else "box findings")
         self._title.say("Found beside the mistakes" if found.mistakes else "No mistake found")
         self._list.clear()
         with self._list:
