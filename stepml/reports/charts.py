@@ -158,11 +158,13 @@ def finite_points(points: Iterable[tuple[float, float]]) -> list[tuple[float, fl
     return [(float(x), float(y)) for x, y in points if math.isfinite(x) and math.isfinite(y)]
 
 
-def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+def thinned(
+    points: Sequence[tuple[float, float]], most: int = MOST_POINTS
+) -> list[tuple[float, float]]:
     """Return points of which the smallest and the largest of each neighbourhood remain."""
-    if len(points) <= MOST_POINTS:
+    if len(points) <= most:
         return list(points)
-    wide = -(-len(points) * 2 // MOST_POINTS)
+    wide = -(-len(points) * 2 // most)
     kept: list[tuple[float, float]] = []
     for start in range(0, len(points), wide):
         near = points[start : start + wide]

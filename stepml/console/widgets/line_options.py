@@ -22,6 +22,9 @@ DIGITS = 6
 MANY = 100.0  # largest by smallest value from which a logarithmic axis has powers of ten
 FEW = 8.0  # … and below which the ends of its axis have labels, as it has few powers of two
 FEW_DOTS = 30  # of more, the dots of a line are small
+# Of a line; of more, the extremes of each neighbourhood. The browser reads all of them again at
+# each new epoch, and a chart is hardly wider than five times this in pixels.
+MOST_LIVE_POINTS = 120
 _TEXT = {"color": "var(--soft)", "fontSize": 12}
 _GRID = {"lineStyle": {"color": "var(--edge)"}}
 
@@ -169,7 +172,10 @@ def _shown_points(series: Series) -> list[tuple[float, float]]:
 
 def _line(series: Series, index: int, is_log: bool, twins: _Twins) -> dict[str, Any]:
     colour = f"var(--c{index % COLOURS})"
-    points = thinned([point for point in series.points if point[1] > 0 or not is_log])
+    shown = [point for point in series.points if point[1] > 0 or not is_log]
+    points = thinned(shown, MOST_LIVE_POINTS)
+    if shown and points[-1] != shown[-1]:
+        points.append(shown[-1])
     return {
         "type": "line",
         "name": series.name,
