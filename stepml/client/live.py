@@ -78,10 +78,19 @@ def shown_live(run: Followable) -> Iterator[Callable[[Snapshot], None]]:
 
 
 class _Card:
-    """A new display of a run in the present cell, or all displays with an id."""
+    """A new display of a run in the present cell, or all displays with an id.
 
-    def __init__(self, run: Followable, id: str = "") -> None:  # noqa: A002
+    Once ``stop`` is set, nothing more is shown: somebody else has the news.
+    """
+
+    def __init__(
+        self,
+        run: Followable,
+        id: str = "",  # noqa: A002
+        stop: Event | None = None,
+    ) -> None:
         self._run = run
+        self._stop = stop or Event()
         self._last: tuple[Any, ...] = ()
         self._at = 0.0
         self.id = id  # empty before the first snapshot
@@ -116,7 +125,10 @@ class _Card:
         if is_new:
             self.id = f"stepml {self._run.arn} {redrives}"
             _shown[self._run.arn] = _cell()
-        display(_forms(progress), raw=True, display_id=self.id, update=not is_new)
+        forms = _forms(progress)
+        with _changing:  # in which `_end_following` sets it: nothing older comes after newer news
+            if not self._stop.is_set():
+                display(forms, raw=True, display_id=self.id, update=not is_new)
 
 
 def forms_of(record: RunRecord) -> dict[str, str]:
@@ -148,7 +160,7 @@ def _follow(run: Followable, id: str) -> None:  # noqa: A002
 
 
 def _update(run: Followable, id: str, stop: Event) -> None:  # noqa: A002
-    card = _Card(run, id)
+    card = _Card(run, id, stop)
     snapshot: Snapshot | None = None
     try:
         for snapshot in run.watch():

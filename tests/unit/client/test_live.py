@@ -73,6 +73,22 @@ def test_a_run_is_followed_in_the_cells_that_have_shown_it(
     assert {each.display_id for each in updates} == {shown.display_id}
 
 
+def test_a_thread_that_no_longer_follows_a_run_shows_nothing(
+    stack: MotoStack, kernel: Kernel
+) -> None:
+    started(stack, "overtaken", of="endless")
+    outputs = kernel.run("""
+from threading import Event
+from stepml.client.live import _Card
+run, stop = find("overtaken", "endless"), Event()
+card, news = _Card(run, "an id", stop), run.watch()
+card.show(next(news))
+stop.set()
+_Card(run, "an id", stop).show(next(news))
+""")
+    assert kinds(outputs) == ["update_display_data"]
+
+
 def test_a_run_that_fails_shows_why_above_the_error(stack: MotoStack, kernel: Kernel) -> None:
     started(stack, "failing-run", of="failing")
     outputs = kernel.run("find('failing-run', 'failing').wait()")
