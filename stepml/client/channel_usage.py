@@ -24,7 +24,7 @@ _DAYS, _MINUTES = timedelta(days=3), timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What is in use of a service.
+    """The keys and bytes in use of a service.
 
     Attributes
     ----------
@@ -122,13 +122,13 @@ def _of_table(connection: Connection, table: str) -> Usage:
 
 
 def _of_server(connection: Connection) -> Usage:
-    """Return what is known of a server that merges, of which AWS knows nothing."""
+    """Return the usage of a parameter server, of which AWS knows no numbers."""
     starts = f"{_STARTS}; " if connection.is_local else ""
     return Usage(remark=f"{starts}the server counts at its own /metrics")
 
 
 def _of_cache(connection: Connection, place: str) -> Usage:
-    """Return what the clusters of a cache have; their ids are in its address, or are it."""
+    """Return the usage of a cache's clusters; their ids are in its address, or are it."""
     ids = _clusters(connection, place)
     if not ids and connection.is_local:
         return Usage(remark=_STARTS, is_up=False)

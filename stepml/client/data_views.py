@@ -98,7 +98,7 @@ def _layout(view: DataView) -> Any:
 
 
 def summary(view: DataView) -> Iterator[str]:
-    """Yield what the data are, in words: format, rows, columns, size."""
+    """Yield the facts of the data in words: format, rows, columns, size."""
     layout, n_rows = _layout(view), view.n_rows
     yield layout.format
     if FORMATS[layout.format].has_header:
@@ -226,6 +226,6 @@ def left_out(view: DataView) -> list[str]:
 
 
 def remarks(view: DataView) -> list[str]:
-    """Return what a person should know of the data: notes, and malformed rows."""
+    """Return the notes on the data, and on malformed rows, for a person."""
     notes = [f"note: {view.place.worded(each)}" for each in view.plan.notes]
     return [*notes, *(f"bad row: {view.place.worded(each)}" for each in _bad_rows(view))]

@@ -90,7 +90,7 @@ class EpochRun:
         return IterationRuns([each for found in self.look().maps for each in found.iterations])
 
     def look(self) -> SeenEpoch:
-        """Return what the attempt has done so far; see `History.look` for errors.
+        """Return the visits of the attempt so far; see `History.look` for errors.
 
         The ranks of many groups are read in turn: a look reads those of new groups, and of a few
         that were read before and still run. When the attempt has ended, it reads all.

@@ -75,7 +75,7 @@ class History:
         return definition
 
     def look(self, older_pages: int = 1) -> Seen:
-        """Return what the execution has done so far.
+        """Return the visits of the execution so far.
 
         The first look reads the newest page of events. Each look reads those that are new since,
         and ``older_pages`` of older ones, until the history is whole.
@@ -100,14 +100,14 @@ class History:
             return self._last
 
     def whole(self) -> Seen:
-        """Return what the execution has done so far, after reading all of its history."""
+        """Return the visits of the execution so far, after reading all of its history."""
         seen = self.look()
         while not seen.is_whole:
             seen = self.look(older_pages=MOST_EVENTS)
         return seen
 
     def settled(self) -> Seen:
-        """Return what `whole` returns, without asking again once the execution is over."""
+        """Return the visits of `whole`, without asking again once the execution is over."""
         last = self._last
         return last if last is not None and last.ended and last.is_whole else self.whole()
 

@@ -32,7 +32,7 @@ class JobHistories:
         return self.history(self.look()[-1].arn)
 
     def look(self, older_pages: int = 1) -> tuple[Seen, ...]:
-        """Return what each execution has done so far; see `History.look`.
+        """Return the visits of each execution so far; see `History.look`.
 
         An execution that another one continues waits for it, and is looked at again after it.
         """

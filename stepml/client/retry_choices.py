@@ -62,7 +62,7 @@ class RetryChoices:
             return self.finished + 1
 
     def plan(self, epoch: int | None = None, name: str | None = None) -> RetryPlan:
-        """Return what `Run.retry` with these arguments will do.
+        """Return the plan of `Run.retry` with these arguments.
 
         Raises
         ------

@@ -245,7 +245,7 @@ class Run(RunViews):
         return Run(self.connection, self.stack, retried.execution, retried, self.callbacks)
 
     def retry_plan(self, epoch: int | None = None, name: str | None = None) -> RetryPlan:
-        """Return what `retry` with these arguments will do, without doing it.
+        """Return the plan of `retry` with these arguments; nothing is done.
 
         Raises
         ------
@@ -262,7 +262,7 @@ class Run(RunViews):
         return retry_choices(self.connection, self.stack, self.execution)
 
     def stop_plan(self) -> StopPlan:
-        """Return what `stop` will do, without doing it."""
+        """Return the plan of `stop`; nothing is done."""
         return stopping.stop_plan(self.connection, self.stack, self.state)
 
     def stop(self, cause: str = "by stepml.Run", sleep: Sleep = time.sleep) -> Stopped:

@@ -63,7 +63,7 @@ def stop(
 
 
 def stop_plan(connection: Connection, stack: Stack, state: ExecutionState) -> StopPlan:
-    """Return what a stop of a job in this state will do."""
+    """Return the plan of a stop of a job in this state."""
     name = state.execution.name
     finished = finished_epochs(connection, stack, name)
     return StopPlan(name, state.status, is_running=not state.ended, finished=finished)

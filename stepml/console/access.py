@@ -1,4 +1,4 @@
-"""Who may use the console: names of its host, the cookie of its pages, and perhaps a token."""
+"""The access to the console: names of its host, the cookie of its pages, perhaps a token."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _new_secret() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What a request must know.
+    """The facts that a request needs.
 
     Attributes
     ----------

@@ -54,7 +54,7 @@ def pause_of(backend: Backend) -> float | None:
 
 
 def words_of(reading: Reading[Backend]) -> str:
-    """Return what a person must know of it; "" if all is well."""
+    """Return the complaint about it for a person; "" if all is well."""
     if reading.error is not None:
         since = f" since {reading.read_at:%H:%M:%S} UTC" if reading.read_at else ""
         return f"no answer{since}"

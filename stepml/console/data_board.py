@@ -66,7 +66,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Understanding:
-    """What a job takes data for, in words.
+    """The understanding that a job has of data, in words.
 
     Attributes
     ----------
@@ -111,7 +111,7 @@ def understanding_feed(board: Board, place: str) -> Feed[Understanding]:
 
 
 def entries_of(page: FolderPage, sizes: dict[str, FolderSize]) -> list[Entry]:
-    """Return what is in a folder: its folders first, with the sizes that are known."""
+    """Return the contents of a folder: its folders first, with the sizes that are known."""
     found = []
     for each in page.folders:
         if (size := sizes.get(each)) is None:
@@ -122,7 +122,7 @@ def entries_of(page: FolderPage, sizes: dict[str, FolderSize]) -> list[Entry]:
 
 
 def understanding(board: Board, place: str) -> Understanding:
-    """Return what a job takes the data at a place of the stack's bucket for."""
+    """Return a job's understanding of the data at a place in the stack's bucket."""
     own = board.client.stack.bucket
     uri = absolute(place, own)
     try:

@@ -19,7 +19,7 @@ MAX_PAUSE_S = 5.0  # between two attempts to read what cannot be read
 
 @dataclass(frozen=True, slots=True)
 class Reading(Generic[T]):
-    """What is known of a fact.
+    """The present knowledge of a fact.
 
     Attributes
     ----------

@@ -20,7 +20,7 @@ CHECK_S = 20.0  # after which a job starts without it: its first state checks th
 async def findings_before_start(
     client: Client, text: str, within_s: float = CHECK_S
 ) -> JobFindings | None:
-    """Return what a check finds about a job; None if it cannot be made, or takes too long.
+    """Return the findings of a check of a job; None if it fails itself, or takes too long.
 
     Parameters
     ----------

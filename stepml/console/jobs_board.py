@@ -30,7 +30,7 @@ class JobNow:
 
     @property
     def record(self) -> RunRecord:
-        """What is known of it."""
+        """The record of the job."""
         return self.look.record
 
     @property

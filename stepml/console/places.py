@@ -1,4 +1,4 @@
-"""What a new job may name: the stack, its data and its code."""
+"""The names that a new job may use: the stack, its data and its code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What became of each state of an execution, in a word: the marks of its graph."""
+"""The outcome of each state of an execution, in a word: the marks of its graph."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ URGENCY: tuple[VisitStatus, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What became of a state.
+    """The outcome of a state.
 
     Attributes
     ----------

@@ -22,7 +22,7 @@ def seconds_text(seconds: float | None) -> str:
 
 
 def visit_in_words(visit: Visit) -> str:
-    """Return what became of a visit: ``failed after 3.2 s, entered at 12:03:11.250 UTC``."""
+    """Return the outcome of a visit: ``failed after 3.2 s, entered at 12:03:11.250 UTC``."""
     took = "" if visit.seconds is None else f" after {duration(visit.seconds)}"
     parts = [f"{status_word(visit.status)}{took}", f"entered at {clock(visit.entered_at)} UTC"]
     if visit.work:

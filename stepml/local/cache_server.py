@@ -70,7 +70,7 @@ class CacheServer:
         )
 
     def counts(self) -> dict[str, int]:
-        """Return what a cache has, by CloudWatch's names; {} while it does not run."""
+        """Return the figures of a cache by CloudWatch's names; {} while it does not run."""
         if self._keeper.pid is None or not isinstance(self._program, CacheProgram):
             return {}
         return self._program.counts(self.port)

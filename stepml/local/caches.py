@@ -118,7 +118,7 @@ class Caches:
         return {name: f"{HOST}:{server.port}" for name, server in self._servers.items()}
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Return what each running server has, by ``host:port`` and CloudWatch's names."""
+        """Return the figures of each running server by ``host:port`` and CloudWatch's names."""
         servers = self._servers.values()
         return {f"{HOST}:{each.port}": each.counts() for each in servers}
 

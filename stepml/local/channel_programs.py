@@ -95,7 +95,7 @@ class CacheProgram:
         """Do nothing: it has no second port."""
 
     def counts(self, port: int) -> dict[str, int]:
-        """Return what the server on ``port`` has, by CloudWatch's names; {} without an answer."""
+        """Return the figures of the server on ``port``; {} without an answer."""
         found = answer_of(port, self.count_question, self.count_answer)
         if found is None:
             return {}

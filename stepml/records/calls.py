@@ -62,7 +62,7 @@ class OpenAttempt:
             self.status, self.ended_at = status, ended_at
 
     def attempt(self, number: int) -> Attempt:
-        """Return what is known so far, as the attempt with a number."""
+        """Return the attempt so far, with a number."""
         return Attempt(
             number=number,
             status=self.status,

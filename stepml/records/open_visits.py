@@ -110,7 +110,7 @@ class OpenVisit:
             scope.close("ABORTED", at, {})
 
     def visit(self) -> Visit:
-        """Return what is known so far: the same object until something changes."""
+        """Return the visit so far: the same object until something changes."""
         self.known = self.known or self._visit()
         return self.known
 
@@ -175,7 +175,7 @@ def _read_call(visit: OpenVisit, attempt: OpenAttempt, event: Event, kind: str) 
 
 
 def details_of(event: Event) -> Mapping[str, Any]:
-    """Return what an event says beside its type."""
+    """Return the details of an event, beside its type."""
     kind: str = event["type"]
     if kind.endswith((ENTERED, EXITED)):
         kind = ENTERED if kind.endswith(ENTERED) else EXITED

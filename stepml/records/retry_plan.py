@@ -1,4 +1,4 @@
-"""What a retry or a stop of a job will do, and has done."""
+"""The plans and results of retries and stops of a job."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ How = Literal["redriven", "resumed", "restarted"]  # the last two by a new execu
 
 @dataclass(frozen=True, slots=True)
 class RetryPlan:
-    """What a retry of a job will do."""
+    """The plan of a retry of a job."""
 
     job: str  # its name
     how: How
@@ -37,7 +37,7 @@ class Retried:
 
 @dataclass(frozen=True, slots=True)
 class StopPlan:
-    """What a stop of a job will do."""
+    """The plan of a stop of a job."""
 
     job: str  # its name
     status: str  # of its execution

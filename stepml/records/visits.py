@@ -1,4 +1,4 @@
-"""What an execution did in each state: its input, its output, its error, and how often it tried."""
+"""The visits of an execution to its states: input, output, error and attempts of each."""
 
 from __future__ import annotations
 

@@ -218,7 +218,7 @@ def _data(run: RunRecord) -> object:
 
 
 def _validation(run: RunRecord) -> object:
-    """Return what decides the rows for validation, beside the data themselves."""
+    """Return the settings that decide the rows for validation, beside the data themselves."""
     if run.spec is None:
         return None
     data = run.spec.data

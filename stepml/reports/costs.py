@@ -1,4 +1,4 @@
-"""What the cost of a run is made of."""
+"""The parts of a run's cost."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ def _time(record: RunRecord) -> dict[str, Any]:
 
 
 def time_text(record: RunRecord) -> str:
-    """Return what the parts of the time of ranks mean."""
+    """Return the meaning of each part of the time of ranks."""
     share = record.communication_share
     if share is None:
         return "This run measured each rank's whole time, not its parts."
@@ -181,7 +181,7 @@ def _repeat_text(record: RunRecord) -> str:
 
 
 def cost_text(record: RunRecord) -> str:
-    """Return what the costs of a run are based on."""
+    """Return the basis of the costs of a run."""
     servers = record.final.servers_usd if record.final is not None else 0.0
     beside = f" Servers of the stack cost $ {cost(servers)} beside it." if servers else ""
     if record.is_local:

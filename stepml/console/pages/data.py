@@ -66,7 +66,7 @@ def _path(place: str) -> None:
 
 
 class Folder:
-    """What is directly in a folder.
+    """The direct contents of a folder.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ def _understanding(board: Board, place: str) -> None:
 
 
 class _Understood:
-    """What a job takes data for."""
+    """A job's understanding of data."""
 
     def __init__(self) -> None:
         self._problem = Notice()

@@ -47,7 +47,7 @@ TO_THE_PART = (
 
 
 class Chosen:
-    """What a person has chosen on the page of a job; it is in the page's address."""
+    """A person's choices on the page of a job; they are in its address."""
 
     def __init__(self, job: str, **settings: str) -> None:
         self._job, self._settings = job, settings
@@ -91,7 +91,7 @@ def register(board: Board) -> None:
 
 
 class JobView:
-    """What the page shows of a job: its head at each reading, the rest when there are news.
+    """The page of a job: its head changes at each reading, the rest when there are news.
 
     Parameters
     ----------

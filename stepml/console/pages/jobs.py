@@ -143,7 +143,7 @@ class JobsView:
 
 
 class _Empty:
-    """What a person sees who has no jobs, or none that are shown."""
+    """The text for a person without jobs, or without any that are shown."""
 
     def __init__(self) -> None:
         with Tag("div", classes="box") as self._none, Tag("p"):

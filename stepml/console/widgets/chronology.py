@@ -1,4 +1,4 @@
-"""What happened in a job's executions, the newest first: a row for each visit of a state."""
+"""The visits of states in a job's executions, the newest first, one in a row."""
 
 from __future__ import annotations
 

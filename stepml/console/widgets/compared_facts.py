@@ -1,4 +1,4 @@
-"""What a comparison of jobs shows beside its head: curves, and tables of facts."""
+"""The curves and tables of a comparison of jobs."""
 
 from __future__ import annotations
 

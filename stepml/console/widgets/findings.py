@@ -1,4 +1,4 @@
-"""What a check of a job has found: what it would take its data for, and doubts."""
+"""The findings of a check of a job: its understanding of the data, and doubts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class FindingsView:
-    """What a check has found beside mistakes, which is absent while there is nothing."""
+    """The findings of a check beside mistakes; absent while there are none."""
 
     def __init__(self) -> None:
         self.praises = False  # what is shown says that there is no mistake
@@ -41,7 +41,7 @@ class FindingsView:
 
 
 def finding_lines(found: JobFindings) -> Iterator[str]:
-    """Yield what has been found, beside mistakes, in lines."""
+    """Yield the findings beside mistakes, line by line."""
     yield from (f"warning: {each.text}" for each in found.warnings)
     yield from (f"not checked: {each}" for each in found.unchecked)
     if found.facts is not None:

@@ -1,4 +1,4 @@
-"""What a person can do with a job: stop it, start it again with changes, download its report."""
+"""The actions on a job: stop it, start it again with changes, download its report."""
 
 from __future__ import annotations
 

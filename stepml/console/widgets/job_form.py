@@ -17,7 +17,7 @@ FIRST = 4  # fields of a group that are always in sight, beside those that it ne
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What all parts of a form share."""
+    """The context that all parts of a form share."""
 
     draft: Draft
     on_change: Callable[[Field, str], object]

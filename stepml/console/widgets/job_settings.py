@@ -1,4 +1,4 @@
-"""What a job was told, what was chosen for it, and where it runs and leaves its results."""
+"""The settings of a job, given and chosen, and the places of its work and results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a view shows while there is nothing to show: loading, empty, failed."""
+"""The line of a view that has nothing else to show: loading, empty, failed."""
 
 from __future__ import annotations
 

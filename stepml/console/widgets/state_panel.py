@@ -20,7 +20,7 @@ MOST_OF_ERROR = 300  # characters
 
 
 class StatePanel:
-    """What a state did.
+    """The visits of the chosen state.
 
     Parameters
     ----------

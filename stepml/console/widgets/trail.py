@@ -1,4 +1,4 @@
-"""What a page lets a person choose in an execution, and where the page finds the rest of it."""
+"""The choices that a page offers in an execution, and its sources of the rest."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Ways:
 
 @dataclass(frozen=True, slots=True)
 class Trail:
-    """What a person may choose in a view.
+    """The choices that a view of an execution offers.
 
     Attributes
     ----------
