@@ -20,6 +20,7 @@ from stepml.job.documents import encode
 from stepml.job.parse import parse_job
 from stepml.job.reports import DatasetReport, EpochReport, JobReport
 from tests.support.moto_server import moto_server
+from tests.support.running_aws import eventually
 
 ROLE = "arn:aws:iam::123456789012:role/states"
 BUCKET = "stepml-123456789012-us-east-1"
@@ -79,12 +80,18 @@ class MotoStack:
         self.put(keys.history(job_id), b"{}\n")
         return report
 
-    def start_child(self, name: str, stack: str = "stepml", **task: Any) -> str:
-        """Start the execution of an epoch, and return its ARN."""
-        started = self.service("stepfunctions").start_execution(
+    def run_child(self, name: str, stack: str = "stepml", **task: Any) -> str:
+        """Run the execution of an epoch to its end, for which no job waits; return its ARN."""
+        states = self.service("stepfunctions")
+        started = states.start_execution(
             stateMachineArn=self.client(stack).stack.epoch_arn, name=name, input=json.dumps(task)
         )
-        return str(started["executionArn"])
+        arn = str(started["executionArn"])
+        eventually(
+            lambda: states.describe_execution(executionArn=arn)["status"],
+            lambda status: status != "RUNNING",
+        )
+        return arn
 
 
 @contextmanager

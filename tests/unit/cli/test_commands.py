@@ -303,8 +303,8 @@ def test_a_missing_stack_is_one_line(job: Path) -> None:
 
 def test_epochs_are_a_table(stack: MotoStack, job: Path, name: str) -> None:
     invoke("run", job, "--name", name)
-    stack.start_child(f"{name}-e1-r0-t0")
-    stack.start_child(f"{name}-e3-r0-t1")
+    stack.run_child(f"{name}-e1-r0-t0")
+    stack.run_child(f"{name}-e3-r0-t1")
 
     lines = invoke("epochs", name).stdout.splitlines()
     document = invoke_json("epochs", name)
@@ -341,7 +341,7 @@ def test_parts_and_functions_of_epochs_are_shown(stack: MotoStack, job: Path, na
     stack.put(keys.ranks(name, 2), msgspec.json.encode(times) + b"\n")
     invoke("run", job, "--name", name)
     for epoch in (1, 2):
-        stack.start_child(f"{name}-e{epoch}-r0-t0")
+        stack.run_child(f"{name}-e{epoch}-r0-t0")
     table = invoke("epochs", name, "--parts").stdout.splitlines()
     assert table[1].split() == ["2", *["-"] * 2, "2.000", *["-"] * 6, "25%"]
     functions = invoke("epochs", name, "--parts", "--epoch", "2").stdout.splitlines()
@@ -373,7 +373,7 @@ def test_parts_that_do_not_exist_are_refused(
 def fail_child(stack: MotoStack, name: str, ranks: list[int], failed: int) -> None:
     """Run an epoch of the stack ``failing`` in which one rank is killed."""
     items = [{"fails": rank == failed} for rank in ranks]
-    arn = stack.start_child(name, "failing", epoch=1, ranks=ranks, items=items)
+    arn = stack.run_child(name, "failing", epoch=1, ranks=ranks, items=items)
     states = stack.service("stepfunctions")
     deadline = time.monotonic() + 240
     while states.describe_execution(executionArn=arn)["status"] == "RUNNING":

@@ -116,7 +116,7 @@ def test_the_policy_of_viewers_allows_what_every_view_of_the_console_reads(
     calls: list[Call], ended: str, stack: MotoStack
 ) -> None:
     board = Board(stack.client())
-    epoch_arn = stack.start_child(f"{ended}-1", job_id=ended, epoch=1)
+    epoch_arn = stack.run_child(f"{ended}-1", job_id=ended, epoch=1)
     for name, view in views(board, ended, epoch_arn).items():
         calls.clear()
         reading = first_reading(view())

@@ -30,16 +30,14 @@ def paced(run: Run) -> Counter[tuple[str, str]]:
     return pacing.sent
 
 
-def start_attempts(stack: MotoStack, name: str, *epochs: int, stack_name: str = "stepml") -> None:
-    arn = stack.client(stack_name).stack.epoch_arn
-    states = stack.service("stepfunctions")
+def make_attempts(stack: MotoStack, name: str, *epochs: int, stack_name: str = "stepml") -> None:
     for epoch in epochs:
-        states.start_execution(stateMachineArn=arn, name=f"{name}-e{epoch}-r0-t0")
+        stack.run_child(f"{name}-e{epoch}-r0-t0", stack_name)
 
 
 def long_run(stack: MotoStack, name: str, n_epochs: int = N_EPOCHS) -> Run:
     run = stack.client("endless").run(JOB_TEXT, name)
-    start_attempts(stack, name, *range(1, n_epochs + 1), stack_name="endless")
+    make_attempts(stack, name, *range(1, n_epochs + 1), stack_name="endless")
     stack.put_epochs(name, n_epochs, ended=False)
     return run
 
@@ -61,7 +59,7 @@ def test_a_look_at_a_job_with_a_model_is_its_record(stack: MotoStack, name: str)
     reports = stack.put_epochs(name, 3)
     stack.put_results(name, reports)
     run = stack.client().run(JOB_TEXT, name, wait=True)
-    start_attempts(stack, name, 1, 2, 3)
+    make_attempts(stack, name, 1, 2, 3)
 
     look = JobWatch(run).look()
 
@@ -103,7 +101,7 @@ def test_a_new_epoch_is_read_alone_and_the_others_stay(stack: MotoStack, name: s
     watch = JobWatch(run)
     before = whole(watch)[-1]
     stack.put_epochs(name, N_EPOCHS + 1, ended=False)
-    start_attempts(stack, name, N_EPOCHS + 1, stack_name="endless")
+    make_attempts(stack, name, N_EPOCHS + 1, stack_name="endless")
     stop(run)  # an event, as each end of an epoch is one
     requests = paced(run)
 
@@ -124,7 +122,8 @@ def test_a_failed_attempt_has_its_reason_and_is_explained_once(stack: MotoStack,
     client.connection.client("stepfunctions").start_execution(
         stateMachineArn=client.stack.train_arn, name=name, input=JOB_TEXT
     )
-    stack.start_child(f"{name}-e1-r0-t0", "failing", epoch=1, ranks=[3], items=[{"fails": True}])
+    items = [{"fails": True}]
+    stack.run_child(f"{name}-e1-r0-t0", "failing", epoch=1, ranks=[3], items=items)
     with pytest.raises(Exception, match=name):
         run.wait()
     watch = JobWatch(run)
@@ -143,7 +142,7 @@ def test_a_resumed_job_shows_the_epochs_that_it_has_taken_over(stack: MotoStack,
     text = JOB_TEXT[:-1] + ', "resume_from": {"job": "older", "epoch": 2}}'
     run = stack.client("endless").run(text, name)
     stack.put_epochs(name, 3, ended=False)
-    start_attempts(stack, name, 3, stack_name="endless")
+    make_attempts(stack, name, 3, stack_name="endless")
 
     look = whole(JobWatch(run))[-1]
 

@@ -221,9 +221,9 @@ def test_epochs_are_the_children_of_this_job_and_no_other(stack: MotoStack, name
     run = client.run(JOB_TEXT, name)
     suffixes = ("-e1-r0-t0", "-e2-r0-t0", "-e2-r0-t1")
     for other in (f"{name}-e1-r0-t0", f"{name}-more-e1-r0-t0", f"{name}-e1-r0-t0-e1-r0-t0"):
-        stack.start_child(other)
+        stack.run_child(other)
     for suffix in suffixes[1:]:
-        stack.start_child(name + suffix)
+        stack.run_child(name + suffix)
     last_snapshot(run)
     _await_children(run)
 
@@ -243,7 +243,7 @@ def test_epochs_of_a_job_that_ended_come_from_its_report(stack: MotoStack, name:
     reports = stack.put_results(name, stack.put_epochs(name, 1)).history
     stack.service("s3").delete_object(Bucket=BUCKET, Key=keys.epoch_report(name, 1))
     run = client.run(JOB_TEXT, name)
-    stack.start_child(f"{name}-e1-r0-t0")
+    stack.run_child(f"{name}-e1-r0-t0")
     last_snapshot(run)
     _await_children(run)
 

@@ -41,7 +41,7 @@ def test_a_directory_has_the_record_of_a_failed_run(
     reports = stack.put_epochs(name, 2, ended=False)
     run = client.run(JOB_TEXT, name)
     for report in reports:
-        stack.start_child(f"{name}-e{report.epoch}-r0-t0", "failing", items=[])
+        stack.run_child(f"{name}-e{report.epoch}-r0-t0", "failing", items=[])
     list(run.watch())
     record = run.record
     assert record.failure is not None
