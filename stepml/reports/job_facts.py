@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -80,9 +81,14 @@ def _changed(group: SpecGroup, without: tuple[str, ...] = ()) -> str:
     """Return the fields of a group that differ from their defaults, with their values."""
     return ", ".join(
         f"{each.name} {_value(getattr(group, each.name))}"
-        for each in msgspec.structs.fields(group)
+        for each in _fields(type(group))
         if each.name not in without and getattr(group, each.name) != _default(each)
     )
+
+
+@cache
+def _fields(kind: type[SpecGroup]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    return msgspec.structs.fields(kind)  # which evaluates its annotations each time
 
 
 def _default(field: msgspec.structs.FieldInfo) -> object:

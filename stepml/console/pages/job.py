@@ -21,6 +21,7 @@ from stepml.console.widgets.job_graph import JobGraph
 from stepml.console.widgets.job_head import JobHead
 from stepml.console.widgets.job_learning import JobLearning
 from stepml.console.widgets.job_settings import JobSettings
+from stepml.console.widgets.part import Part
 from stepml.console.widgets.tags import Tag, link, push_address, replace_address
 from stepml.console.widgets.timeline import EpochChooser, EpochTimes, Timeline
 from stepml.console.widgets.trail import Choice
@@ -118,8 +119,9 @@ class JobView:
                 show(now)
 
     def _build(self, now: JobNow) -> tuple[list[Show], list[Show]]:
-        head = JobHead(now.name)
-        actions = JobActions(self._board, now.name)
+        with Part("div"):
+            head = JobHead(now.name)
+            actions = JobActions(self._board, now.name)
         sections = _Sections()
         failed = FailedAttempts(now.name)
         with sections["states"]:
@@ -172,12 +174,12 @@ class _Sections:
     def __init__(self) -> None:
         with Tag("nav", classes="contents", aria_label="Parts of this page"):
             self._links = {key: link(title, f"#{key}") for key, title in PARTS.items()}
-        self._parts: dict[str, Tag] = {}
+        self._parts: dict[str, Part] = {}
 
-    def __getitem__(self, key: str) -> Tag:
+    def __getitem__(self, key: str) -> Part:
         """Return the place of a part, which is made the first time."""
         if key not in self._parts:
-            self._parts[key] = Tag("section", aria_labelledby=key)
+            self._parts[key] = Part("section", aria_labelledby=key)
             with self._parts[key]:
                 Tag("h2", PARTS[key], id=key)
         return self._parts[key]

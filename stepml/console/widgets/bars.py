@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
+from stepml.console.widgets.part import Part
 from stepml.console.widgets.tags import Tag
 from stepml.reports.charts import Column, coloured
 from stepml.reports.scales import Scale, scale_of, tick_texts
@@ -32,7 +33,7 @@ class Bars:
         self._kinds: dict[str, str] = {}
         self._rows: dict[str, _Bar] = {}
         self._scale: Scale | None = None
-        with Tag("figure", classes="bars") as self._figure:
+        with Part("figure", "bars") as self._figure:
             self._title = Tag("figcaption", title)
             self._legend = Tag("ul", classes="legend")
             with Tag("table"):

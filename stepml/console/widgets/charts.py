@@ -16,6 +16,7 @@ from stepml.console.widgets.line_options import (
     line_options,
     summary,
 )
+from stepml.console.widgets.part import Part
 from stepml.console.widgets.table import Cell, Column, Table
 from stepml.console.widgets.tags import Tag, button
 from stepml.reports.charts import COLOURS, Series
@@ -68,7 +69,7 @@ class LineChart:
         self._is_log = is_log
         self._given: list[Series] = []
         self._series: list[Series] = []  # the finite points of these
-        with Tag("figure", classes="plot") as self.figure:
+        with Part("figure", "plot") as self.figure:
             with Tag("figcaption", classes="plot-head"):
                 Tag("span", title, "plot-title")
                 self._log = self._log_choice()

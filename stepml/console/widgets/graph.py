@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from stepml.console.widgets.part import Part
 from stepml.console.widgets.signs import Sign
 from stepml.console.widgets.state_list import StateList, legend
 from stepml.console.widgets.tags import Tag, button, choice_link
@@ -49,7 +50,7 @@ class Graph:
         drawn = drawing(with_ends(machine), FOOTER)
         self._natural = drawn.width + 2 * MARGIN
         self._zoom: int | None = None
-        with Tag("div", classes="graph"):
+        with Part("div", "graph"):
             self._zoom_buttons()
             with Tag("div", classes="graph-view", tabindex=0, role="region", aria_label=title):
                 self._svg = self._picture(drawn, title)

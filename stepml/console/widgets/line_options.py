@@ -6,7 +6,7 @@ begins with a colon would be run as JavaScript.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -89,7 +89,7 @@ def line_options(
     ]
     ys = [y for each in drawn for _, y in each.points]
     is_log, span = _is_logarithmic(ys, is_log), Span.of(series)
-    places = list(enumerate(drawn))
+    with_twins = enumerate(zip(drawn, _Twins.of_each(drawn), strict=True))
     return {
         "animation": False,
         "aria": {"enabled": False},  # the element says more
@@ -104,7 +104,7 @@ def line_options(
         "tooltip": _tooltip(x_title, span),
         "xAxis": _x_axis(span, x_title),
         "yAxis": _y_axis([y for y in ys if y > 0], y_title) if is_log else _linear(y_title),
-        "series": [_line(each, index, is_log, _Twins.of(drawn, index)) for index, each in places],
+        "series": [_line(each, index, is_log, twins) for index, (each, twins) in with_twins],
     }
 
 
@@ -139,12 +139,16 @@ class _Twins:
     place: int  # of this line among them
 
     @classmethod
-    def of(cls, drawn: Sequence[Series], index: int) -> Self:
-        """Return those of a line, which is one of them."""
-        points = _shown_points(drawn[index])
-        same = [at for at, each in enumerate(drawn) if points and _shown_points(each) == points]
-        places = same or [index]
-        return cls(tuple(drawn[at].name for at in places), places.index(index))
+    def of_each(cls, drawn: Sequence[Series]) -> list[Self]:
+        """Return those of each line, which is one of them."""
+        groups: dict[Hashable, list[str]] = {}
+        made = []
+        for index, each in enumerate(drawn):
+            # A line without points is drawn alone.
+            group = groups.setdefault(_shown_points(each) or index, [])
+            made.append((group, len(group)))
+            group.append(each.name)
+        return [cls(tuple(names), place) for names, place in made]
 
     @property
     def n_above(self) -> int:
@@ -166,8 +170,8 @@ class _Twins:
         return label if len(label) <= LONGEST_LABEL else f"{self.names[0]}…"
 
 
-def _shown_points(series: Series) -> list[tuple[float, float]]:
-    return [(_rounded(x), _rounded(y)) for x, y in series.points]
+def _shown_points(series: Series) -> tuple[tuple[float, float], ...]:
+    return tuple((_rounded(x), _rounded(y)) for x, y in series.points)
 
 
 def _line(series: Series, index: int, is_log: bool, twins: _Twins) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from stepml.console.widgets.part import Part
 from stepml.console.widgets.table import Cell, Column, Table
 from stepml.console.widgets.tags import Tag
 from stepml.console.widgets.trail import Choice, Trail
@@ -29,7 +30,7 @@ class StatePanel:
 
     def __init__(self, trail: Trail) -> None:
         self._trail, self._choice = trail, Choice()
-        with Tag("section", classes="state-panel", aria_label="The chosen state") as self._panel:
+        with Part("section", "state-panel", aria_label="The chosen state") as self._panel:
             self._title = Tag("h3", "State", tabindex=-1)
             self._about = Tag("p", NOTHING, "soft")
             with Tag("details") as self._several:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from stepml.console.widgets.cells import Cell, CheckCell, ShownCell
+from stepml.console.widgets.part import Part
 from stepml.console.widgets.tags import Tag, button
 
 __all__ = ["Cell", "Column", "Selection", "Table"]
@@ -112,7 +113,7 @@ class Table(Generic[R]):
         self._chosen: Hashable = None
         self._shown: dict[Hashable, _Row] = {}
         with (
-            Tag("div", classes="scroll", tabindex=0, role="region", aria_label=caption),
+            Part("div", "scroll", tabindex=0, role="region", aria_label=caption),
             Tag("table"),
         ):
             Tag("caption", caption, "unseen")

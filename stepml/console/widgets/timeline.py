@@ -8,6 +8,7 @@ from stepml.console.addresses import epoch_address, job_address, number_in
 from stepml.console.widgets.bars import Bars
 from stepml.console.widgets.charts import LineChart
 from stepml.console.widgets.inputs import Input
+from stepml.console.widgets.part import Part
 from stepml.console.widgets.report_table import NumbersBehind
 from stepml.console.widgets.tags import Tag, button
 from stepml.job.parts import FunctionTimes
@@ -36,7 +37,7 @@ class Timeline:
     def __init__(self, job: str = "") -> None:
         self._job = job
         self._epoch, self._functions = 0, list[FunctionTimes]()
-        with Tag("p"):
+        with Part("p"):
             self._words = Tag("span")
             self._link = Tag("a" if job else "span", classes="beside")
         self._bars = Bars("", "s", PARTS)
@@ -97,9 +98,7 @@ class EpochChooser:
     def __init__(self, chosen: int | None, on_choose: Callable[[int | None], object]) -> None:
         self.chosen, self._on_choose = chosen, on_choose
         self._newest = 0
-        with Tag(
-            "div", "", "chooser", role="group", aria_label="Epoch of the timeline"
-        ) as self._box:
+        with Part("div", "chooser", role="group", aria_label="Epoch of the timeline") as self._box:
             self._input = Input("Epoch", self._typed, "chooser", type="number", min=1)
             self._back = button("Previous", lambda: self._step(-1))
             self._on = button("Next", lambda: self._step(1))

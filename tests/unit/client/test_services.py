@@ -225,7 +225,6 @@ def test_epochs_are_the_children_of_this_job_and_no_other(stack: MotoStack, name
     for suffix in suffixes[1:]:
         stack.run_child(name + suffix)
     last_snapshot(run)
-    _await_children(run)
 
     attempts = run.epochs
 
@@ -245,16 +244,8 @@ def test_epochs_of_a_job_that_ended_come_from_its_report(stack: MotoStack, name:
     run = client.run(JOB_TEXT, name)
     stack.run_child(f"{name}-e1-r0-t0")
     last_snapshot(run)
-    _await_children(run)
 
     assert [attempt.report for attempt in run.epochs] == reports
-
-
-def _await_children(run: Run) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while any(attempt.status == "RUNNING" for attempt in run.epochs):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_a_report_that_is_damaged_is_refused(stack: MotoStack, name: str) -> None:

@@ -18,6 +18,13 @@ def started(client: Client) -> str:
     return client.run(JOB_TEXT, f"ending-{uuid4().hex[:8]}").name
 
 
+def failed(client: Client) -> str:
+    """Return the name of a job that has ended."""
+    run = client.named(started(client))
+    run.wait(check=False)
+    return run.name
+
+
 def clicks(page: Drawn, text: str, times: int = 1) -> list[Coroutine[Any, Any, None]]:
     """Return clicks on a button, which come before the first of them has an effect."""
     button = page.find("button", text)
@@ -42,7 +49,7 @@ def test_a_stop_is_explained_before_anything_is_done(stack: MotoStack) -> None:
 
 def test_a_retry_from_an_epoch_is_explained_and_started_once(stack: MotoStack) -> None:
     client = stack.client("failing")
-    job = started(client)
+    job = failed(client)
     stack.put_epochs(job, 2, ended=False)
     n_jobs = len(client.jobs(100))
     with drawn() as page:
@@ -57,7 +64,7 @@ def test_a_retry_from_an_epoch_is_explained_and_started_once(stack: MotoStack) -
 
 def test_a_refusal_is_said_in_place_until_another_epoch_is_chosen(stack: MotoStack) -> None:
     client = stack.client("failing")
-    job = started(client)
+    job = failed(client)
     refused = {}
     with drawn() as page:
         dialog = RetryDialog(Board(client), job)
@@ -79,7 +86,7 @@ def test_a_refusal_is_said_in_place_until_another_epoch_is_chosen(stack: MotoSta
 
 def test_of_a_job_that_would_fail_again_only_a_change_is_offered(stack: MotoStack) -> None:
     client = stack.client("failing")
-    job = started(client)
+    job = failed(client)
     states = stack.service("stepfunctions")
     right = states.describe_execution(executionArn=client.named(job).arn)
     wrong, given = f"{job}-wrong", right["input"].replace("algorithm", "algoritm")
@@ -98,7 +105,7 @@ def test_of_a_job_that_would_fail_again_only_a_change_is_offered(stack: MotoStac
 
 def test_the_epoch_at_which_a_job_failed_is_named_and_resumes_it(stack: MotoStack) -> None:
     client = stack.client("failing")
-    job = started(client)
+    job = failed(client)
     with drawn() as page:
         dialog = RetryDialog(Board(client), job)
         page.done(dialog.open(next_epoch=1))
@@ -114,7 +121,7 @@ def test_the_epoch_at_which_a_job_failed_is_named_and_resumes_it(stack: MotoStac
 
 def test_a_click_before_the_plan_is_known_does_nothing(stack: MotoStack) -> None:
     client = stack.client("failing")
-    job = started(client)
+    job = failed(client)
     n_jobs = len(client.jobs(100))
     with drawn() as page:
         dialog = RetryDialog(Board(client), job)
