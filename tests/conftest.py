@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+from collections.abc import Generator
 from functools import cache
 
 import pytest
@@ -48,3 +49,17 @@ def pytest_collection_finish() -> None:
     """Let the collector look only at objects of the tests that run."""
     gc.freeze()
     gc.enable()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(
+    item: pytest.Item, nextitem: pytest.Item | None
+) -> Generator[None, None, None]:
+    """Let the collector look only at objects of the present file.
+
+    Libraries that a file has loaded, and what they cache, are objects by the hundred thousand.
+    """
+    yield
+    if nextitem is None or nextitem.path != item.path:
+        gc.collect()
+        gc.freeze()
