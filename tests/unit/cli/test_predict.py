@@ -963,7 +963,7 @@ def test_objects_of_a_folder_may_have_their_columns_in_another_order(
 
 def test_a_table_without_rows_has_no_predictions(tmp_path: Path) -> None:
     model = write(example("linear", features=True).artifact, tmp_path / "model")
-    (tmp_path / "rows.csv").write_text("a,b,c,d\n" + "\n" * 1_100_000)
+    (tmp_path / "rows.csv").write_text("a,b,c,d\n" + ("\n" + " " * 98 + "\n") * 11_000)
 
     for out in ("x.csv", "x.jsonl", "x.parquet"):
         _, stderr = predicted(model, "rows.csv", "--header", "--out", out)

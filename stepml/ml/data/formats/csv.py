@@ -31,16 +31,8 @@ class Csv(TextFormat):
     limits: ReadLimits = field(default_factory=ReadLimits)
 
     def layout_of(self, first: FirstLines, source: SourceFormat) -> Layout:
-        table = first.table()
-        if not table:
-            raise EmptyDataError(f"s3 object {first.data.key} has no data rows")
-        _require_no_cr(first)
-        if source.has_label and not source.path:
-            self._require_features(first, table[0])
-        values = first.values()
-        header = header_of(values, source) in (Header.YES, Header.BY_EVIDENCE)
-        if header:
-            first.require_rows(1)
+        header = self.has_header(first, source)
+        table = first.table(1)
         path_names = _path_names(first.data, table[0], header, source)
         names = (*table[0], *path_names)
         layout = replace(
@@ -59,6 +51,18 @@ class Csv(TextFormat):
         is_quoted = dialect.has_quotes or first.delimiter in (dialect.decimal, dialect.thousands)
         is_quoted |= have_quotes(source.path, first.delimiter)
         return replace(layout, is_general=layout.is_general or is_quoted)
+
+    def has_header(self, first: FirstLines, source: SourceFormat) -> bool:
+        table = first.table(1)
+        if not table:
+            raise EmptyDataError(f"s3 object {first.data.key} has no data rows")
+        _require_no_cr(first)
+        if source.has_label and not source.path:
+            self._require_features(first, table[0])
+        header = header_of(first.values(), source) in (Header.YES, Header.BY_EVIDENCE)
+        if header:
+            first.require_rows(1)
+        return header
 
     def review_lines(self, first: FirstLines, layout: Layout, source: SourceFormat) -> list[str]:
         return review_table(first, layout, source)

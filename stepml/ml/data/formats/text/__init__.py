@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from stepml.job.errors import EmptyDataError
 from stepml.ml.data.formats.base import DataFormat
@@ -18,6 +19,8 @@ from stepml.ml.data.objects import DataObject, ObjectReader
 from stepml.ml.data.source_format import SourceFormat
 
 __all__ = ["Parser", "TextFormat"]
+
+Fact = TypeVar("Fact")
 
 
 class TextFormat(DataFormat):
@@ -48,6 +51,17 @@ class TextFormat(DataFormat):
             The lines do not match ``source``.
         """
 
+    def has_header(self, first: FirstLines, source: SourceFormat) -> bool:
+        """Return whether the first line is a header; it is much quicker than `layout_of`.
+
+        Raises
+        ------
+        EmptyDataError
+            As `layout_of`.
+        """
+        first.require_rows()
+        return False
+
     @abstractmethod
     def parser(self, layout: Layout) -> Parser:
         """Return a parser of lines."""
@@ -58,7 +72,7 @@ class TextFormat(DataFormat):
         def find(data: DataObject) -> FirstLines:
             return sniffed_lines(reader, data, source, self.delimiter)
 
-        first, layout = self._with_rows(find, objects, source)
+        first, layout = _with_rows(objects, find, lambda first: self.layout_of(first, source))
         return replace(layout, dialect=first.dialect)
 
     def review(
@@ -72,29 +86,16 @@ class TextFormat(DataFormat):
             return first_lines(reader, data, layout.dialect, layout.delimiter)
 
         filled = [each for each in objects if each.value_bytes]
-        first, _ = self._with_rows(find, filled, source.with_paths_of(filled))
+        whole = source.with_paths_of(filled)
+        # The layout follows from the same lines, unless paths of more objects are at odds with it.
+        look = self.layout_of if whole.path else self.has_header
+        first, _ = _with_rows(filled, find, lambda first: look(first, whole))
         notes = dialect_notes(layout, source, self.delimiter)
         return notes + self.review_lines(first, layout, source)
 
     def review_lines(self, first: FirstLines, layout: Layout, source: SourceFormat) -> list[str]:
         """Return notes on the lines from which ``layout`` was inferred; see `review`."""
         return []
-
-    def _with_rows(
-        self,
-        find: Callable[[DataObject], FirstLines],
-        objects: Sequence[DataObject],
-        source: SourceFormat,
-    ) -> tuple[FirstLines, Layout]:
-        """Return the first lines of the first object with rows, and their layout."""
-        without_rows: list[EmptyDataError] = []
-        for each in objects:
-            try:
-                first = find(each)
-                return first, self.layout_of(first, source)
-            except EmptyDataError as exc:
-                without_rows.append(exc)
-        raise without_rows[0]
 
     def open_rows(
         self,
@@ -105,3 +106,19 @@ class TextFormat(DataFormat):
     ) -> TextRows:
         parser = self.parser(layout)
         return TextRows(reader, objects, layout, parser, request_bytes, self.limits)
+
+
+def _with_rows(
+    objects: Sequence[DataObject],
+    find: Callable[[DataObject], FirstLines],
+    look: Callable[[FirstLines], Fact],
+) -> tuple[FirstLines, Fact]:
+    """Return the first lines of the first object with rows, and the fact that ``look`` sees."""
+    without_rows: list[EmptyDataError] = []
+    for each in objects:
+        try:
+            first = find(each)
+            return first, look(first)
+        except EmptyDataError as exc:
+            without_rows.append(exc)
+    raise without_rows[0]
