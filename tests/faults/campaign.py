@@ -17,7 +17,7 @@ from tests.faults.stack import FaultyStack
 from tests.support.running_aws import eventually
 
 MOST_S = 200.0  # that a job may take longer than undisturbed, for each of its faults
-AT_ONCE = 10  # jobs; a Task that is retried waits most of its time
+AT_ONCE = 5  # jobs; ranks of more would look for each other while they wait for a processor
 
 
 @dataclass(frozen=True)
