@@ -5,12 +5,14 @@ epochs. Then it measures in headless Chromium
 
 * opening the page of the stopped job, and of the finished one: from the click until the page shows
   all, by a console that has not read the job yet, and by one that has;
-* while the last epochs are trained, with five tabs open: the requests to Step Functions, and the
-  time from the beginning of a reading that finds a new epoch until its row is on the screen;
+* while epochs are trained: the time from the beginning of a reading that finds a new epoch until
+  its row is on the screen. Functions wait for a network like AWS's first, and leave processors to
+  the page, as they do on AWS; then they keep all processors busy;
+* the requests with five tabs open;
 * the seconds of an epoch with the job's page open and without, in turns, in the same browser.
 
-``--endpoint-url`` and ``--job`` take a job that has been made and stopped already. Run it on an
-idle machine: a page, the local AWS and all functions share its processors.
+``--keep`` and ``--job`` take a job that has been made and stopped already. Run it on an idle
+machine: a page, the local AWS and all functions share its processors.
 """
 
 from __future__ import annotations
@@ -23,7 +25,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -34,10 +35,11 @@ from typing import Any
 from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, sync_playwright
 
 from benchmarks.bench_workflow import local_aws
-from benchmarks.console_figures import Figure, figure
+from benchmarks.console_figures import Figure, bursts, figure, requests, updates
 from benchmarks.ending import ended
-from benchmarks.long_job import finished, stopped_job, wait_for
+from benchmarks.long_job import finished, started_again, stopped_job, wait_for
 from stepml.client import Client, EpochAttempt, Run, connect
+from stepml.local.network import AWS_FILE
 from stepml.packaging.sources import template_path
 from tests.support.deployment import deploy
 
@@ -45,7 +47,6 @@ CHROMIUM = "/usr/bin/chromium"
 WAIT_MS = 60_000
 OPENINGS = 3
 TURN = 5  # epochs with the page open, or without
-QUOTAS = {"DescribeExecution": 15, "GetExecutionHistory": 20}  # requests a second, of AWS
 # The page shows all: nothing is being read, and its parts are there.
 SHOWN = """() => document.querySelector('#epochs') && document.querySelector('table tbody tr')
   && [...document.querySelectorAll('.notice.is-loading')].every((each) => !each.offsetParent)"""
@@ -131,32 +132,49 @@ def measure_opening(browser: Browser, endpoint_url: str, job: str, what: str) ->
     ]
 
 
-def measure_live(browser: Browser, endpoint_url: str, run: Run) -> list[Figure]:
-    """Measure requests and updates with five tabs open, while two times ``TURN`` epochs train."""
+def measure_updates(
+    browser: Browser, endpoint_url: str, run: Run, functions: str, most: float | None
+) -> list[Figure]:
+    """Measure updates of a job's page while ``2 * TURN`` epochs train.
+
+    ``functions`` says what the functions do, and ``most`` is the target.
+    """
+    print(f"{functions}:")
+    with console(endpoint_url, run.name) as served, browser.new_context() as context:
+        page, _ = opened(context, f"{served.address}/jobs/{run.name}")
+        page.evaluate(NOTE_ROWS)
+        session = context.new_cdp_session(page)
+        session.send("Performance.enable")
+        began, before = time.time(), finished(run)
+        worked, drawn = served.processor_seconds(), task_seconds(session)
+        wait_for(run, before + 2 * TURN)
+        worked, drawn = served.processor_seconds() - worked, task_seconds(session) - drawn
+        n_epochs = max(finished(run) - before, 1)
+        lines = served.lines()
+        rows = [(int(epoch), at) for epoch, at in page.evaluate("window.rows")]
+    readings = [each["seconds"] for each in lines if "seconds" in each and each["at"] > began]
+    return [
+        figure("a new epoch: from its reading to its row", "s", updates(lines, rows), most),
+        figure("  of it the reading", "s", readings),
+        figure("  the browser's work, an epoch", "s", [drawn / n_epochs]),
+        figure("  the console's processor, an epoch", "s", [worked / n_epochs]),
+    ]
+
+
+def measure_tabs(browser: Browser, endpoint_url: str, run: Run) -> list[Figure]:
+    """Measure the requests with five tabs open, while ``TURN`` epochs train."""
     with console(endpoint_url, run.name) as served, browser.new_context() as context:
         job = f"{served.address}/jobs/{run.name}"
-        watched, _ = opened(context, job)
-        watched.evaluate(NOTE_ROWS)
         newest = finished(run)
-        for path in (job, f"{job}?state=RunEpoch", f"{job}/epochs/{newest}", served.address):
+        for path in (job, job, f"{job}?state=RunEpoch", f"{job}/epochs/{newest}", served.address):
             context.new_page().goto(path, timeout=WAIT_MS)
-        watched.bring_to_front()  # others are not drawn
         time.sleep(2)
-        session = context.new_cdp_session(watched)
-        session.send("Performance.enable")
-        began, worked, drawn = time.time(), served.processor_seconds(), task_seconds(session)
-        wait_for(run, finished(run) + 2 * TURN)
+        began, worked = time.time(), served.processor_seconds()
+        wait_for(run, finished(run) + TURN)
         took, worked = time.time() - began, served.processor_seconds() - worked
-        drawn = task_seconds(session) - drawn
-        lines = served.lines()
-        rows = [(int(epoch), at) for epoch, at in watched.evaluate("window.rows")]
-    readings = [each["seconds"] for each in lines if "seconds" in each and each["at"] > began]
-    all_calls = [each for each in lines if "call" in each]
+        all_calls = [each for each in served.lines() if "call" in each]
     calls = [each for each in all_calls if began <= each["at"] <= began + took]
     return [
-        figure("a new epoch: from its reading to its row", "s", updates(lines, rows), most=0.2),
-        figure("  of it the reading", "s", readings),
-        figure("  of it the browser's work, with that between", "s", [drawn / max(len(rows), 1)]),
         figure("five tabs: the console's processor", "/s", [worked / took]),
         *requests(calls, took),
         *bursts(all_calls),
@@ -167,34 +185,6 @@ def task_seconds(session: CDPSession) -> float:
     """Return the time that a tab has worked so far."""
     metrics = session.send("Performance.getMetrics")["metrics"]
     return float(next(each["value"] for each in metrics if each["name"] == "TaskDuration"))
-
-
-def updates(lines: Sequence[dict[str, Any]], rows: Sequence[tuple[int, float]]) -> list[float]:
-    """Return the seconds from the reading that found each epoch until its row was shown."""
-    found: dict[int, float] = {}
-    for line in lines:
-        if "finished" in line:
-            found.setdefault(line["finished"], line["at"])
-    return [at - found[epoch] for epoch, at in rows if epoch in found and at >= found[epoch]]
-
-
-def requests(calls: Sequence[dict[str, Any]], seconds: float) -> list[Figure]:
-    """Return the requests a second, by operation."""
-    counted = Counter(each["call"] for each in calls)
-    return [
-        figure(f"five tabs: {call}", "/s", [n / seconds], most=QUOTAS.get(call))
-        for call, n in counted.most_common()
-    ]
-
-
-def bursts(calls: Sequence[dict[str, Any]]) -> list[Figure]:
-    """Return the most requests within a second, as when the tabs were opened."""
-    made = []
-    for call in QUOTAS:
-        times = sorted(each["at"] for each in calls if each["call"] == call)
-        most = max((sum(at <= other < at + 1 for other in times) for at in times), default=0)
-        made.append(figure(f"five tabs: most {call} in a second", "", [most]))
-    return made
 
 
 def measure_cost(browser: Browser, endpoint_url: str, run: Run) -> list[Figure]:
@@ -240,42 +230,49 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--epochs", type=int, default=500)
     parser.add_argument("--workers", type=int, default=40)
     parser.add_argument("--left", type=int, default=80, help="epochs that are trained at last")
-    parser.add_argument("--endpoint-url", help="of a local AWS with the stopped job")
+    parser.add_argument("--keep", type=Path, help="directory of a local AWS with the stopped job")
     parser.add_argument("--job", help="its name")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--targets", action="store_true", help="exit with 1 if one is missed")
     options = parser.parse_args(arguments)
     with ExitStack() as stack:
-        endpoint_url = options.endpoint_url or deployed(stack)
-        client = Client(connect(endpoint_url))
-        run = (
-            client.find(options.job)
-            if options.job
-            else stopped_job(client, options.workers, options.epochs, options.left)
-        )
+        keep = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        job = options.job or made(keep, options)
         playwright = stack.enter_context(sync_playwright())
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        figures = measured(browser, endpoint_url, run)
+        figures = [*measured_with_waits(browser, keep, job), *measured(browser, keep, job)]
         browser.close()
     return ended(options, figures)
 
 
-def deployed(stack: ExitStack) -> str:
-    """Return the address of a new local AWS with StepML."""
-    aws = stack.enter_context(local_aws())
-    deploy(aws.endpoint_url, template_path())
-    return aws.endpoint_url
+def made(keep: Path, options: argparse.Namespace) -> str:
+    """Return the name of a new job that has been stopped, on a local AWS kept in a directory."""
+    with local_aws("--keep", str(keep)) as aws:
+        deploy(aws.endpoint_url, template_path())
+        client = Client(connect(aws.endpoint_url))
+        return stopped_job(client, options.workers, options.epochs, options.left).name
 
 
-def measured(browser: Browser, endpoint_url: str, run: Run) -> list[Figure]:
-    """Return all figures of a stopped job, which trains to its end meanwhile."""
-    figures = measure_opening(browser, endpoint_url, run.name, "a stopped job")
-    before = finished(run)
-    run.retry()
-    wait_for(run, before + 2)  # its functions are warm
-    for measure in (measure_live, measure_cost):
-        figures += measure(browser, endpoint_url, run)
-    return figures + measure_opening(browser, endpoint_url, run.name, "a finished job")
+def measured_with_waits(browser: Browser, keep: Path, job: str) -> list[Figure]:
+    """Return the figures of the stopped job while it trains over a network like AWS's."""
+    with local_aws("--keep", str(keep), "--network", str(AWS_FILE)) as aws:
+        run = Client(connect(aws.endpoint_url)).find(job)
+        again = started_again(run)
+        figures = measure_updates(browser, aws.endpoint_url, again, "functions wait", most=0.2)
+        figures += measure_tabs(browser, aws.endpoint_url, again)
+        again.stop()
+    return figures
+
+
+def measured(browser: Browser, keep: Path, job: str) -> list[Figure]:
+    """Return all figures of the stopped job, which trains to its end meanwhile."""
+    with local_aws("--keep", str(keep)) as aws:
+        run = Client(connect(aws.endpoint_url)).find(job)
+        figures = measure_opening(browser, aws.endpoint_url, job, "a stopped job")
+        again = started_again(run)
+        figures += measure_updates(browser, aws.endpoint_url, again, "functions compute", None)
+        figures += measure_cost(browser, aws.endpoint_url, again)
+        return figures + measure_opening(browser, aws.endpoint_url, again.name, "a finished job")
 
 
 if __name__ == "__main__":

@@ -120,11 +120,11 @@ class Aws:
 
 
 @contextmanager
-def local_aws() -> Iterator[Aws]:
-    """Run a local AWS in a process of its own."""
+def local_aws(*arguments: str) -> Iterator[Aws]:
+    """Run a local AWS in a process of its own, with more arguments."""
     with tempfile.TemporaryDirectory() as state:
         process = subprocess.Popen(
-            [sys.executable, "-m", "stepml.local", "--port=0"],
+            [sys.executable, "-m", "stepml.local", "--port=0", *arguments],
             env={"STEPML_STATE_DIR": state, "PATH": "/usr/bin:/bin"},
             stdout=subprocess.PIPE,
             text=True,

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+QUOTAS = {"DescribeExecution": 15, "GetExecutionHistory": 20}  # requests a second, of AWS
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,4 +43,32 @@ def figure(what: str, unit: str, values: Sequence[float], most: float | None = N
     if most is not None and not made.median <= most:
         made.misses.append(f"{what}: {made.median:.3g} {unit}, not at most {most:g}")
     print(made.row(), flush=True)
+    return made
+
+
+def updates(lines: Sequence[dict[str, Any]], rows: Sequence[tuple[int, float]]) -> list[float]:
+    """Return the seconds from the reading that found each epoch until its row was shown."""
+    found: dict[int, float] = {}
+    for line in lines:
+        if "finished" in line:
+            found.setdefault(line["finished"], line["at"])
+    return [at - found[epoch] for epoch, at in rows if epoch in found and at >= found[epoch]]
+
+
+def requests(calls: Sequence[dict[str, Any]], seconds: float) -> list[Figure]:
+    """Return the requests a second, by operation."""
+    counted = Counter(each["call"] for each in calls)
+    return [
+        figure(f"five tabs: {call}", "/s", [n / seconds], most=QUOTAS.get(call))
+        for call, n in counted.most_common()
+    ]
+
+
+def bursts(calls: Sequence[dict[str, Any]]) -> list[Figure]:
+    """Return the most requests within a second, as when the tabs were opened."""
+    made = []
+    for call in QUOTAS:
+        times = sorted(each["at"] for each in calls if each["call"] == call)
+        most = max((sum(at <= other < at + 1 for other in times) for at in times), default=0)
+        made.append(figure(f"five tabs: most {call} in a second", "", [most]))
     return made

@@ -35,6 +35,14 @@ def stopped_job(client: Client, workers: int, epochs: int, left: int) -> Run:
     return run
 
 
+def started_again(run: Run) -> Run:
+    """Return the run that goes on where a stopped one was, when its functions are warm."""
+    before = finished(run)
+    again = run.retry(epoch=before + 1)
+    wait_for(again, before + 3)
+    return again
+
+
 def finished(run: Run) -> int:
     """Return the number of finished epochs."""
     return finished_epochs(run.connection, run.stack, run.name)
