@@ -139,8 +139,8 @@ class RetryChoices:
             return
         now = "has succeeded" if self.state.ended else "is running"
         raise RetryRefusedError(
-            f"{self.name} {now}: there is nothing to retry; to train it again from an "
-            f"epoch, give one (--epoch) from 1 to {self.most}"
+            f"{self.name} {now}: there is nothing to retry; to train it again, choose its first "
+            f"epoch from 1 to {self.most}"
         )
 
     def _require_job(self) -> dict[str, Any]:

@@ -478,7 +478,7 @@ def test_a_retry_of_a_run_that_succeeded_is_refused_with_what_there_is(
     document = last_line("retry", name, "--epoch", "9", code=2)
 
     assert line.startswith(f"RetryRefusedError: {name} has succeeded: there is nothing to retry")
-    assert line.endswith("give one (--epoch) from 1 to 3\n")
+    assert line.endswith("choose its first epoch from 1 to 3\n")
     assert document["message"] == (
         f"epoch: expected 1 to 3, as {name} has finished 3 epochs, got 9"
     )

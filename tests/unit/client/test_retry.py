@@ -210,7 +210,7 @@ def test_an_epoch_out_of_range_is_refused_with_the_range(
 def test_a_job_that_runs_or_has_succeeded_is_not_retried(stack: MotoStack, name: str) -> None:
     runs, succeeded = stoppable(stack.client("endless")), stack.client()
     run = runs.run(JOB_TEXT, name)
-    with pytest.raises(RetryRefusedError, match=f"{name} is running: .*\\(--epoch\\) from 1 to 1$"):
+    with pytest.raises(RetryRefusedError, match=f"{name} is running: .* first epoch from 1 to 1$"):
         run.retry()
     run.stop()
 
@@ -219,7 +219,7 @@ def test_a_job_that_runs_or_has_succeeded_is_not_retried(stack: MotoStack, name:
     while not run.state.ended:
         time.sleep(0.02)
     with pytest.raises(
-        RetryRefusedError, match=f"{name} has succeeded: .*\\(--epoch\\) from 1 to 3$"
+        RetryRefusedError, match=f"{name} has succeeded: .* first epoch from 1 to 3$"
     ):
         run.retry()
 
