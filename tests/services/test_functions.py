@@ -47,9 +47,6 @@ class ShardNotFoundError(Exception):
 def pid(event, context):
     return os.getpid()
 
-def priority(event, context):
-    return [os.getpriority(os.PRIO_PROCESS, 0), os.getsid(0)]
-
 def echo(event, context):
     return event
 
@@ -293,14 +290,6 @@ def test_the_most_recently_used_environment_comes_first(
 
     used = {status.pid: status.invocations for status in pool.environments()}
     assert used == {first: 1, second: 2}
-
-
-def test_functions_give_way_to_other_programs(pool: FunctionPool, function: Function) -> None:
-    priority, session = result(call(pool, function, "priority"))
-    _, other_session = result(call(pool, replace(function, name="other"), "priority"))
-
-    assert priority > os.getpriority(os.PRIO_PROCESS, 0)
-    assert session == other_session != os.getsid(0)  # Linux may weigh sessions
 
 
 def test_many_threads_share_few_environments(pool: FunctionPool, function: Function) -> None:

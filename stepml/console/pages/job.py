@@ -9,6 +9,7 @@ from nicegui import ui
 from stepml.client.job_watch import JobLook
 from stepml.console.addresses import JOB, JOBS, job_address, number_in
 from stepml.console.board import Board
+from stepml.console.calm import Calm
 from stepml.console.executions_board import executions_feed
 from stepml.console.frame import frame
 from stepml.console.jobs_board import JobNow, functions_feed, job_feed
@@ -98,18 +99,22 @@ class JobView:
     ----------
     board : Board
     chosen : Chosen
+    calm : Calm, optional
+        Says when charts are drawn.
     """
 
-    def __init__(self, board: Board, chosen: Chosen) -> None:
+    def __init__(self, board: Board, chosen: Chosen, calm: Calm | None = None) -> None:
         self._board, self._chosen = board, chosen
+        self._calm = calm or Calm()
         self._shown: JobLook | None = None
         self._heads: list[Show] = []
         self._parts: list[Show] = []
+        self._charts: list[Show] = []
 
     def show(self, now: JobNow) -> None:
         """Show the job as it is now."""
         if self._shown is None:
-            self._heads, self._parts = self._build(now)
+            self._heads, self._parts, self._charts = self._build(now)
             ui.run_javascript(TO_THE_PART)
         for show in self._heads:  # the time so far
             show(now)
@@ -117,8 +122,11 @@ class JobView:
             self._shown = now.look
             for show in self._parts:
                 show(now)
+        if self._calm.is_due(now.look):
+            for show in self._charts:
+                show(now)
 
-    def _build(self, now: JobNow) -> tuple[list[Show], list[Show]]:
+    def _build(self, now: JobNow) -> tuple[list[Show], list[Show], list[Show]]:
         with Part("div"):
             head = JobHead(now.name)
             actions = JobActions(self._board, now.name)
@@ -140,17 +148,20 @@ class JobView:
             costs = JobCosts()
         with sections["job"]:
             settings = JobSettings(now.arn)
-        return [head.show, actions.show], [
+        parts: list[Show] = [
             sections.show,
             lambda now: failed.show(now.record),
             lambda now: graph.show(now.record.attempts),
+            lambda now: epochs.show(now.record),
+            lambda now: settings.show(now.record),
+        ]
+        charts: list[Show] = [
             learning.show,
             lambda now: times.show(now.look.epochs),
             timeline.show,
-            lambda now: epochs.show(now.record),
             lambda now: costs.show(now.record),
-            lambda now: settings.show(now.record),
         ]
+        return [head.show, actions.show], parts, charts
 
     def _graph(self, now: JobNow) -> JobGraph:
         chosen = self._chosen

@@ -17,6 +17,7 @@ from stepml.console.widgets.facts import Lines
 from stepml.console.widgets.inputs import Input
 from stepml.console.widgets.tags import link
 from stepml.records.errors import RetryRefusedError
+from stepml.records.retry_plan import RetryPlan
 from stepml.reports.retry_words import retry_sentences, stop_sentences
 
 CAUSE = "by a person in the console of StepML"
@@ -72,6 +73,7 @@ class RetryDialog:
         self._name: str | None = None
         self._wrong = ""  # what was typed instead of a number
         self._next: int | None = None
+        self._said: RetryPlan | None = None
         self._dialog = Dialog(f"Retry {job}?", "Retry", "Retrying the job", self._retry)
         with self._dialog.body:
             self._plan = Lines()
@@ -121,12 +123,14 @@ class RetryDialog:
 
     async def _explain(self) -> None:
         wanted = epoch, name, wrong = self._epoch, self._name, self._wrong
+        plans: list[RetryPlan] = []
 
         def lines() -> list[str]:
             choices = self._run().retry_choices
             if wrong:
                 raise RetryRefusedError(f"epoch: expected 1 to {choices.most}, got {wrong}")
-            return retry_sentences(choices.plan(epoch, name))
+            plans.append(choices.plan(epoch, name))
+            return retry_sentences(plans[0])
 
         def is_wanted() -> bool:
             return wanted == (self._epoch, self._name, self._wrong)
@@ -135,9 +139,12 @@ class RetryDialog:
         if is_wanted():
             needs_change = isinstance(refusal, RetryRefusedError) and refusal.needs_change
             self._again.set_visibility(needs_change)
+            self._said = plans[0] if plans else None
 
     async def _retry(self) -> None:
-        epoch, name = self._epoch, self._name
+        epoch, name, said = self._epoch, self._name, self._said
+        if said is not None and said.how != "redriven":
+            name = said.name  # which has the time in it at which it was said
         now = await apart(lambda: self._run().retry(epoch, name))
         refresh_job(self._board, now.name, now.arn)
         if now.name != self._job:

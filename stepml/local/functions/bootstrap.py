@@ -31,9 +31,6 @@ from typing import Any, NamedTuple
 SERVER_END_S = 1.0  # the system closes a dead server's sockets and pipes one after another
 ROUTES = "STEPML_LOCAL_ROUTES"  # addresses of private networks → those on this machine
 NETWORK = "STEPML_LOCAL_NETWORK"  # the network of a cloud, if functions are to feel one
-# Of functions: the programs that a person looks at go first, such as an editor, and a page that
-# shows the job. Where Linux weighs sessions instead of processes, a template's are one session.
-NICE = 5
 PRELOADED = "lambdas.preloaded"  # imports the modules that processes may share, if it exists
 
 
@@ -140,8 +137,7 @@ def preload() -> None:
 
 def begin(descriptors: Descriptors) -> str:
     """Set up a forked process like one that was started anew; return its handler."""
-    os.setpgrp()  # so that a kill reaches its children
-    os.nice(NICE)
+    os.setsid()  # so that a kill reaches its children
     for output in (1, 2):  # one pipe preserves the order of both
         os.dup2(descriptors.output, output)
     os.close(descriptors.output)

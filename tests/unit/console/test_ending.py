@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Coroutine
 from typing import Any
 from uuid import uuid4
@@ -56,6 +57,7 @@ def test_a_retry_from_an_epoch_is_explained_and_started_once(stack: MotoStack) -
         dialog = RetryDialog(Board(client), job)
         page.done(dialog.open(2))
         said = " ".join(page.texts("p"))
+        time.sleep(1.1)  # names have the second in them
         page.done(*clicks(page, "Retry", times=3))
     assert "from epoch 2 on" in said
     assert f"A new execution starts: {client.jobs(1)[0].name}." in said

@@ -11,6 +11,7 @@ from stepml.client.client import Client
 from stepml.client.connection import Connection
 from stepml.client.job_watch import JobLook
 from stepml.console.board import Board
+from stepml.console.calm import MOST_S, Calm
 from stepml.console.compared import Compared
 from stepml.console.jobs_board import JobNow
 from stepml.console.pages.job import Chosen, JobView
@@ -26,6 +27,7 @@ from stepml.records.history import Phase
 from stepml.reports.attempt_head import attempt_words
 from stepml.reports.run_progress import RunProgress
 from stepml.reports.run_record import RunRecord
+from tests.support.clocks import HandClock
 from tests.support.drawn import drawn
 from tests.support.run_records import HOSTILE, START, resumed_record, run_record
 
@@ -54,16 +56,52 @@ def board(monkeypatch: pytest.MonkeyPatch) -> Board:
 
 def test_a_new_epoch_of_a_long_job_sends_little_and_no_news_send_nothing(board: Board) -> None:
     before, after = running(400), running(401)
+    clock = HandClock()
     with drawn() as page:
-        view = JobView(board, Chosen("measured", epoch="", sort=""))
-        view.show(job_now(before))
+        view = JobView(board, Chosen("measured", epoch="", sort=""), Calm(clock.monotonic))
+        shown = job_now(before)
+        view.show(shown)
         page.sent()
-        view.show(job_now(before))
+        view.show(shown)
         unchanged = page.sent()
         view.show(job_now(after))
         changed = page.sent()
+        clock.sleep(MOST_S)
+        view.show(job_now(after))
+        drawn_again = page.sent()
     assert unchanged <= 2  # the time so far
-    assert 0 < changed <= 150
+    assert 0 < changed <= 40
+    assert 0 < drawn_again <= 120  # charts as well
+
+
+@pytest.mark.parametrize(
+    ("n_epochs", "changes", "is_due"),
+    [
+        (400, {}, False),
+        (400, {"status": "SUCCEEDED"}, True),  # nothing comes after it
+        (1, {}, True),
+    ],
+)
+def test_charts_rest_while_a_long_job_runs(
+    n_epochs: int, changes: dict[str, Any], is_due: bool
+) -> None:
+    clock = HandClock()
+    calm = Calm(clock.monotonic)
+    record = running(n_epochs)
+    first, second = (job_now(replace(record, **each)).look for each in ({}, changes))
+    assert calm.is_due(first)
+    clock.sleep(0.9)
+    assert not calm.is_due(first)
+    assert calm.is_due(second) is is_due
+    clock.sleep(MOST_S)
+    assert calm.is_due(second) is not is_due
+
+
+def test_the_rest_of_a_long_job_is_drawn_as_soon_as_it_is_read() -> None:
+    look = job_now(running(400)).look
+    calm = Calm(HandClock().monotonic)
+    assert calm.is_due(replace(look, is_whole=False))
+    assert calm.is_due(look)
 
 
 def test_a_job_that_has_not_begun_has_a_page(board: Board) -> None:
