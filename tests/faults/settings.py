@@ -11,7 +11,7 @@ from stepml.job.errors import InvalidJobError
 from stepml.job.parse import parse_job
 
 WORKERS = 3
-EPOCHS = 4
+EPOCHS = 3  # the first, the last, and one between: more have no other places
 
 LOGISTIC = {"name": "logistic_regression"}
 # With random draws in training; the second one also with statistics of batches.

@@ -83,7 +83,7 @@ def limits(ground: Ground, setting: Setting) -> Iterator[Strike]:
         Fault(_call(found, "executor", 2, part=2), "enter", memory),
         Fault(_write(found, "reducer", 2), "before", memory),
         Fault(_write(found, "executor", 3, part=0), "after", hang),
-        Fault(_write(found, "executor", 4, part=1), "after", memory),
+        Fault(_write(found, "executor", 3, part=1), "after", memory),
     ]
     others = ["prepare", "partition", "assemble", "initialise", "finalise"]
     function = others[number_of(setting) % len(others)]

@@ -21,7 +21,7 @@ import pytest
 from tests.faults.campaign import Campaign, Outcome, Strike, summary
 from tests.faults.chaos import Soak, survive
 from tests.faults.placements import Fault, Planner, Point
-from tests.faults.settings import NETWORK_SETTINGS, SETTINGS, Setting, all_settings
+from tests.faults.settings import EPOCHS, NETWORK_SETTINGS, SETTINGS, Setting, all_settings
 from tests.faults.stack import FaultyStack, busy, deploy_faulty
 from tests.faults.themes import BRIEF, THEMES, Ground
 from tests.support.running_aws import RunningAws, eventually, running_aws
@@ -192,7 +192,7 @@ def test_ranks_that_cannot_catch_up_begin_the_epoch_again(
 
 
 @pytest.mark.parametrize("setting", SETTINGS[-2:], ids=lambda setting: setting.name)
-@pytest.mark.parametrize("epoch", [1, 4])
+@pytest.mark.parametrize("epoch", [1, EPOCHS])
 def test_late_copies_with_other_bits_make_no_difference(
     campaign: Campaign, stack: FaultyStack, setting: Setting, epoch: int
 ) -> None:
