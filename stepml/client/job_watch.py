@@ -24,7 +24,7 @@ from stepml.records.failures import Failure
 from stepml.records.history import Phase
 from stepml.reports.run_record import RunRecord
 
-LOOK_S = 0.5  # for a look, about
+LOOK_S = 0.3  # for a look, about
 
 
 @dataclass(frozen=True, slots=True, eq=False)
