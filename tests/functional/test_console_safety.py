@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from stepml import Client
 from stepml.client import connect
@@ -65,10 +65,37 @@ def test_a_page_goes_on_when_the_console_was_started_again(
         with running_console(local_stack.endpoint_url, tmp_path) as console:
             tab = ends.enter_context(opened_tab(browser, console))
             tab.open(f"/jobs/{ended_job}")
+            tab.mark()
             assert console.stop() == (0, "")
         with running_console(local_stack.endpoint_url, tmp_path, port=console.port):
+            tab.page.wait_for_function("!window.isTheSamePage")
+            tab.settled()
             tab.page.get_by_role("link", name="Jobs").click()
             expect(tab.page.get_by_role("link", name=ended_job)).to_be_visible()
+
+
+def test_a_page_that_a_person_leaves_is_not_loaded_again(tab: Tab, ended_job: str) -> None:
+    tab.open(f"/jobs/{ended_job}")
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    tab.page.route(f"{tab.address}/", hold)
+    # The console asks for it just after the click: the list is still on its way.
+    tab.page.evaluate(
+        """() => addEventListener("beforeunload", () => setTimeout(() => {
+            reloadAndSay("another AWS");
+            console.log("asked");
+        }), {once: true})"""
+    )
+    with tab.page.expect_console_message(lambda said: said.text == "asked"):
+        tab.page.get_by_role("link", name="Jobs").click(no_wait_after=True)
+    while not held:
+        tab.page.wait_for_timeout(10)
+    held[0].continue_()
+    expect(tab.page.get_by_role("heading", name="Jobs", level=1)).to_be_visible()
+    expect(tab.page.get_by_role("link", name=ended_job)).to_be_visible()
 
 
 @pytest.fixture(scope="module")

@@ -61,6 +61,17 @@
     location.reload();
   }
 
+  // A person who leaves the page gets what was chosen: the browser would forget it if the page
+  // were loaded again meanwhile. Browsers without `navigation` do.
+  let left = 0; // when
+  window.navigation?.addEventListener("navigate", (event) => {
+    if (event.navigationType === "reload") {
+      if (!event.userInitiated && Date.now() - left < PAUSE_MS) event.preventDefault();
+    } else if (!event.destination.sameDocument && event.downloadRequest === null) {
+      left = Date.now();
+    }
+  });
+
   // What is chosen in a view is in its address: Back and Forward load it as it was chosen then.
   // An address that differs in its part alone is the same view.
   const seen = () => location.pathname + location.search;
