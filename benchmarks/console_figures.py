@@ -46,13 +46,16 @@ def figure(what: str, unit: str, values: Sequence[float], most: float | None = N
     return made
 
 
-def updates(lines: Sequence[dict[str, Any]], rows: Sequence[tuple[int, float]]) -> list[float]:
-    """Return the seconds from the reading that found each epoch until its row was shown."""
-    found: dict[int, float] = {}
+def updates(
+    lines: Sequence[dict[str, Any]], rows: Sequence[tuple[int, float]]
+) -> list[tuple[float, float]]:
+    """Return the seconds of the reading that found each epoch, and from its end to the row."""
+    found: dict[int, tuple[float, float]] = {}  # the begin and the end of the reading
     for line in lines:
         if "finished" in line:
-            found.setdefault(line["finished"], line["at"])
-    return [at - found[epoch] for epoch, at in rows if epoch in found and at >= found[epoch]]
+            found.setdefault(line["finished"], (line["at"], line["at"] + line["seconds"]))
+    seen = [(*found[epoch], at) for epoch, at in rows if epoch in found]
+    return [(end - begin, at - end) for begin, end, at in seen if at >= end]
 
 
 def requests(calls: Sequence[dict[str, Any]], seconds: float) -> list[Figure]:
