@@ -1,4 +1,4 @@
-"""When the parts of a page that are slow to draw show news of a job."""
+"""The pace of the parts of a page that are slow to draw."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from collections.abc import Callable
 
 from stepml.client.job_watch import JobLook
 
-# Of rest for each epoch so far: the more there are, the less one more changes a curve.
+FEW = 25  # epochs, of which charts are drawn at once
+# Of rest for each epoch more: the more there are, the less another one changes a curve.
 EPOCH_S = 0.02
-MOST_S = 3.0  # of rest
+MOST_S = 2.0  # of rest
 
 
 class Calm:
-    """Lets charts of a long job rest: to draw them takes the processors from its functions.
+    """Lets charts of a long job rest after news, so that tables and head come first.
+
+    To draw charts of hundreds of epochs at each new one takes the processors from the job.
 
     Parameters
     ----------
@@ -24,16 +27,18 @@ class Calm:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._drawn: JobLook | None = None
-        self._rests_until = 0.0
+        self._news_at: float | None = None  # of those that are not drawn
 
     def is_due(self, look: JobLook) -> bool:
         """Return whether to draw this look now; ask again at the next reading if not."""
-        now, drawn = self._clock(), self._drawn
-        if look is drawn:
+        if look is self._drawn:
             return False
-        is_shown = drawn is not None and drawn.is_whole
-        if is_shown and look.record.is_running and now < self._rests_until:
+        now = self._clock()
+        if self._news_at is None:
+            self._news_at = now
+        is_shown = self._drawn is not None and self._drawn.is_whole
+        rest_s = min(EPOCH_S * (look.finished - FEW), MOST_S)
+        if is_shown and look.record.is_running and now < self._news_at + rest_s:
             return False
-        self._drawn = look
-        self._rests_until = now + min(EPOCH_S * look.finished, MOST_S)
+        self._drawn, self._news_at = look, None
         return True

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from nicegui import Client, core, ui
+from nicegui.element import Element
 
 from stepml.console.widgets.tags import Tag
 
@@ -55,11 +56,17 @@ class Drawn:
         assert len(found) == 1, f"{len(found)} of {name} {text!r}"
         return found[0]
 
-    def sent(self) -> int:
-        """Return the number of elements that have changed since the last call."""
+    def changed(self) -> list[Element]:
+        """Return the elements that are there and have changed since the last call."""
         updates = self.client.outbox.updates
-        number = len(updates)
+        found = [self.client.elements[each] for each in updates if each in self.client.elements]
         updates.clear()
+        return found
+
+    def sent(self) -> int:
+        """Return the number of elements that have changed since the last call, or have gone."""
+        number = len(self.client.outbox.updates)
+        self.client.outbox.updates.clear()
         return number
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from stepml.console.addresses import epoch_address
+from stepml.console.widgets.part import Part
 from stepml.console.widgets.table import Cell, Column, Table
 from stepml.console.widgets.tags import Tag
 from stepml.console.widgets.taken_line import TakenLine
@@ -92,7 +93,7 @@ class FailedAttempts:
     """The attempts that failed, the newest first, and why; nothing while there are none."""
 
     def __init__(self, job: str) -> None:
-        with Tag("div", classes="failed-attempts") as self._section:
+        with Part("div", "failed-attempts") as self._section:
             Tag("h2", "Attempts that did not succeed", id="failed")
             self._words = Tag("p", classes="soft")
             columns = [

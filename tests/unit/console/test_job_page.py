@@ -19,6 +19,7 @@ from stepml.console.widgets.cells import Cell
 from stepml.console.widgets.compared_jobs import ComparedJobs
 from stepml.console.widgets.epochs_table import EpochsTable, FailedAttempts
 from stepml.console.widgets.job_head import JobHead
+from stepml.console.widgets.part import Part
 from stepml.console.widgets.tags import Tag
 from stepml.console.widgets.timeline import EpochChooser, Timeline
 from stepml.graphs.marks import Mark
@@ -72,6 +73,24 @@ def test_a_new_epoch_of_a_long_job_sends_little_and_no_news_send_nothing(board: 
     assert unchanged <= 2  # the time so far
     assert 0 < changed <= 40
     assert 0 < drawn_again <= 120  # charts as well
+
+
+def test_a_new_epoch_draws_no_more_than_parts_of_the_page(board: Board) -> None:
+    clock = HandClock()
+    with drawn() as page:
+        view = JobView(board, Chosen("measured"), Calm(clock.monotonic))
+        view.show(job_now(running(400)))
+        whole = len(page.changed())
+        view.show(job_now(running(401)))
+        clock.sleep(MOST_S)
+        view.show(job_now(running(402)))  # charts as well
+        changed = page.changed()
+        parts = [[each for each in tag.ancestors() if isinstance(each, Part)] for tag in changed]
+        again = {each for part in parts if part for each in part[0].descendants()}
+    assert changed
+    # Outside of any part, each change would draw the whole page.
+    assert [tag.tag for tag, part in zip(changed, parts, strict=True) if not part] == []
+    assert len(again) < whole
 
 
 @pytest.mark.parametrize(
