@@ -30,7 +30,7 @@ _NO_BUCKET, _FORBIDDEN = "data.uri: there is no bucket", "data.uri: the function
 
 
 class Place(Protocol):
-    """Where a job would run, such as a `Client`."""
+    """The place where a job would run, such as a `Client`."""
 
     connection: Connection
 

@@ -1,4 +1,4 @@
-"""Which jobs a person compares and how, as in the address of the comparison."""
+"""The jobs that a person compares, and how, as in the address of the comparison."""
 
 from __future__ import annotations
 

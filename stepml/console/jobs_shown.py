@@ -1,4 +1,4 @@
-"""Which jobs the list shows: what a person has chosen, as in the address of the list."""
+"""The choice of the jobs that the list shows, as in its address."""
 
 from __future__ import annotations
 

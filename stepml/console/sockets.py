@@ -17,7 +17,7 @@ class PlaceError(StepMLError):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the console listens."""
+    """The host and the port at which the console listens."""
 
     host: str
     port: int  # 0: any that is free

@@ -17,7 +17,7 @@ LOG_LINES_SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """How the process is started."""
+    """The way in which the process is started."""
 
     port: int  # of 127.0.0.1
     concurrency: int  # functions that run at once

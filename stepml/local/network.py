@@ -43,7 +43,7 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What functions feel of a cloud's network.
+    """The part of a cloud's network that functions feel.
 
     Parameters
     ----------

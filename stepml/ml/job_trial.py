@@ -59,7 +59,7 @@ _FIELD = re.compile(r"\bdata\.([a-z_]+)(?:\.([a-z_]+))?")
 
 @dataclass(slots=True)
 class JobTrial:
-    """What was found about a job."""
+    """The findings about a job."""
 
     spec: JobSpec  # with everything that has been chosen for it
     mistakes: list[str] = field(default_factory=list)  # each would end the job

@@ -1,1 +1,1 @@
-"""What is known of the executions of jobs, as plain data: no service is asked."""
+"""The executions of jobs, as plain data: no service is asked."""

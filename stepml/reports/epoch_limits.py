@@ -1,4 +1,4 @@
-"""How many epochs a job has at most."""
+"""The largest number of epochs that a job can have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a followed job does, as JSON objects; docs/json_lines.md describes them."""
+"""The events of a followed job, as JSON objects; docs/json_lines.md describes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a run has come: what its card in a notebook shows, while it runs and afterwards."""
+"""The progress of a run, as its card in a notebook shows it, while it runs and afterwards."""
 
 from __future__ import annotations
 

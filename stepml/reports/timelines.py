@@ -1,4 +1,4 @@
-"""Where the time of ranks goes: in each epoch on average, and of single ranks in some epochs."""
+"""The time of ranks by part: in each epoch on average, and of single ranks in some epochs."""
 
 from __future__ import annotations
 

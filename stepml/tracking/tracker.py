@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class RunLog(ABC):
-    """What a tracking tool has of one run."""
+    """The record of one run in a tracking tool."""
 
     epochs: set[int]  # those that are written, also by an earlier watch
 

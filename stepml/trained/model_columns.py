@@ -40,7 +40,7 @@ class ModelOfColumns:
 
     @property
     def pipeline_(self) -> dict[str, Any]:
-        """What became of the columns of the data, as JSON; only of models of tables."""
+        """The fate of each column of the data, as JSON; only of models of tables."""
         if "pipeline" not in self.card:
             raise AttributeError("pipeline_: the data of this model are no table with columns")
         return dict(self.card["pipeline"])

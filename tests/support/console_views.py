@@ -1,4 +1,4 @@
-"""What the views of the console follow, without pages."""
+"""The facts that views of the console follow, without pages."""
 
 from __future__ import annotations
 

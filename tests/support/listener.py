@@ -20,7 +20,7 @@ class Post:
 
 @dataclass
 class Listener:
-    """What has been posted; the first request to ``/flaky`` was refused."""
+    """The posted documents; the first request to ``/flaky`` was refused."""
 
     url: str = ""
     posts: list[Post] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Why something failed, in plain words, with the way to the failed epoch."""
+"""The reason of a failure in plain words, with the way to the failed epoch."""
 
 from __future__ import annotations
 

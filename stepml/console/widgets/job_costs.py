@@ -1,4 +1,4 @@
-"""Where the money and the time of a job went."""
+"""The money and the time of a job, by what they were spent on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a job learns: its loss and its metrics by epoch, each epoch a way to its page."""
+"""The loss and the metrics of a job by epoch, each epoch a way to its page."""
 
 from __future__ import annotations
 

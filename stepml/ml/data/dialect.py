@@ -1,4 +1,4 @@
-"""How the text of a table is written, beyond its delimiter."""
+"""The way in which the text of a table is written, beyond its delimiter."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Treatments:
-    """How features are filled in and scaled: one value for all, or one for each.
+    """The filling and scaling of features: one value for all, or one for each.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ def scale_of(
 
 
 class _Fitting:
-    """What is learnt of each feature."""
+    """The values learnt of each feature."""
 
     def __init__(
         self,

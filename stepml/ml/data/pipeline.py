@@ -63,7 +63,7 @@ class PipelineColumn(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Pipeline(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What became of the columns of a table.
+    """The fate of the columns of a table.
 
     Attributes
     ----------

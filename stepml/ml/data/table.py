@@ -57,7 +57,7 @@ class TableColumn:
 
 @dataclass(frozen=True, slots=True)
 class TableSettings:
-    """What a job says about the columns of a table; see `stepml.job.spec.Data`."""
+    """The settings of a job for the columns of a table; see `stepml.job.spec.Data`."""
 
     use: tuple[str, ...] | None = None  # names or patterns; None: all
     drop: tuple[str, ...] = ()

@@ -71,7 +71,7 @@ class SharedSum:
 
     @property
     def flag(self) -> bool:
-        """What rank 0 has told all others."""
+        """The value that rank 0 has told all others."""
         return bool(self._flag[0])
 
     @flag.setter

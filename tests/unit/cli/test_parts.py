@@ -1,4 +1,4 @@
-"""Where the time of epochs went, as tables of 80 columns and as flat rows."""
+"""The time of epochs by part, as tables of 80 columns and as flat rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which hosts need a token, and which addresses a person is told."""
+"""Hosts that need a token, and the addresses that a person is told."""
 
 from __future__ import annotations
 

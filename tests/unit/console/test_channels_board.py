@@ -1,4 +1,4 @@
-"""What the page of channels says of them."""
+"""The page of channels says what is up and what is in use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which jobs a person compares, and what is shown of them."""
+"""The jobs that a person compares, and what is shown of them."""
 
 from __future__ import annotations
 

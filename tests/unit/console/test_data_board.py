@@ -1,4 +1,4 @@
-"""What pages say of data: folders with the sizes that are known, and rows as text."""
+"""Pages of data: folders with the sizes that are known, and rows as text."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Source:
 
 
 class Heard:
-    """What a follower has heard."""
+    """The readings that a follower has heard."""
 
     def __init__(self) -> None:
         self.readings: list[Reading[Any]] = []

@@ -1,4 +1,4 @@
-"""Which jobs the list shows, and in which order."""
+"""The jobs that the list shows, and their order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the console listens, and what it says if it cannot."""
+"""The console listens where it is told to, or says why it cannot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the time and the money of an epoch went: all of it is somewhere, and where it belongs."""
+"""The time and the money of an epoch: all of it is somewhere, and where it belongs."""
 
 from __future__ import annotations
 

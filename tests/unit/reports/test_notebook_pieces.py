@@ -1,4 +1,4 @@
-"""What notebooks show of runs: complete, escaped, without scripts, and the same as text."""
+"""Pieces of notebooks about runs: complete, escaped, without scripts, and the same as text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is learnt of features: against NumPy and scikit-learn, dense and sparse."""
+"""Fitted features: against NumPy and scikit-learn, dense and sparse."""
 
 from __future__ import annotations
 
