@@ -28,6 +28,7 @@ class EpochReports:
         self._with_functions = with_functions
         self._by_epoch: dict[int, EpochReport] = {}
         self._in_order: tuple[EpochReport, ...] = ()
+        self._ahead: EpochReport | None = None
 
     def in_order(self) -> tuple[EpochReport, ...]:
         """Return them in the order of their epochs; without news, the same tuple as before."""
@@ -45,6 +46,10 @@ class EpochReports:
             self.add(takewhile(lambda each: each is not None, some))
             found, at_once = None not in some, min(2 * at_once, MOST_AT_ONCE)
 
+    def read_ahead(self, epoch: int) -> None:
+        """Read the report of an epoch that may have finished; `read_newest` takes it if so."""
+        self._ahead = self._load([epoch])[0]
+
     def read_newest(self, last: int, in_time: Callable[[], bool]) -> bool:
         """Read reports up to that of epoch ``last``, the newest first, while there is time.
 
@@ -53,6 +58,9 @@ class EpochReports:
         bool
             Whether none is left; those that are absent are left out.
         """
+        if self._ahead is not None and self._ahead.epoch <= last:
+            self.add([self._ahead])
+        self._ahead = None
         missing = (epoch for epoch in range(last, 0, -1) if epoch not in self._by_epoch)
         while some := list(islice(missing, 2 * READERS)):
             self.add(self._load(some))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 from stepml.client.attempt_failures import epoch_child
 from stepml.client.continuations import newest_continuation
@@ -42,12 +44,13 @@ class JobEvents:
         self._failed_attempts: list[Failure] = []
 
     def read(self) -> ExecutionState:
-        """Read the new events, and return the state of the job from before them."""
-        # What is read after the state has everything from before the end.
-        state = self._run.state
+        """Read the new events, and return the state of the job; once it has ended, all are read."""
+        state = self._read_at_once() if self._end is None else self._run.state
         if state.ended and state == self._end:
             return state
-        self._read_history()
+        if state.ended or self._end is not None:
+            # What is read after the state has everything from before the end.
+            self._take(self._new_events())
         if self._needs_continuation(state):
             self._find_continuation(state)
         self._end = state if state.ended else None
@@ -78,18 +81,29 @@ class JobEvents:
             self._failed_attempts.append(found or task.failure)
         return tuple(self._failed_attempts)
 
-    def _read_history(self) -> None:
+    def _read_at_once(self) -> ExecutionState:
+        """Read the state and the new events at the same time: pages show them soon."""
+        with ThreadPoolExecutor(1) as pool:
+            events = pool.submit(self._new_events)
+            state = self._run.state
+        self._take(events.result())
+        return state
+
+    def _new_events(self) -> list[dict[str, Any]]:
         # Only of the newest execution: the earlier ones wait for it.
         followed = self._newest
-        events = events_after(
+        return events_after(
             self._run.connection,
             followed.execution,
             followed.history.last_event_id,
             self._is_last,
         )
-        known = len(followed.history.retried)
-        followed.history.read(events)
-        self._retried += followed.history.retried[known:]
+
+    def _take(self, events: list[dict[str, Any]]) -> None:
+        history = self._newest.history
+        known = len(history.retried)
+        history.read(events)
+        self._retried += history.retried[known:]
 
     def _needs_continuation(self, state: ExecutionState) -> bool:
         history = self._newest.history
@@ -104,7 +118,7 @@ class JobEvents:
             if self._newest.history.last_failed is not None:  # the next one retries it
                 self._retried.append(self._newest.history.last_failed)
             self._newest = _Followed(found)
-            self._read_history()
+            self._take(self._new_events())
 
     def _failure_of(self, child: str) -> Failure | None:
         run = self._run

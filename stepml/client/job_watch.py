@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock
@@ -136,9 +137,18 @@ class JobWatch:
     def _read_attempts(self, state: ExecutionState) -> None:
         """Read the attempts if there are news: each of them begins and ends with events."""
         position = (self._events.position, state.status, state.redrives)
-        if position != self._position or (self._attempts.are_open and state.ended):
+        if position == self._position and not (self._attempts.are_open and state.ended):
+            return
+        with ThreadPoolExecutor(1) as pool:
+            ahead = pool.submit(self._read_ahead)
             self._attempts.read(state)
-            self._position = position
+        ahead.result()
+        self._position = position
+
+    def _read_ahead(self) -> None:
+        """Read the report of the epoch that has run, which has perhaps finished."""
+        if self._last is not None and self._events.phase.has_epochs:
+            self._reports.read_ahead(self._last.finished + 1)
 
     def _finished(self, state: ExecutionState, phase: Phase, final: JobReport | None) -> int:
         if final is not None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 import uuid
 from collections import Counter
+from threading import Barrier, Event
+from typing import Any
 
 import pytest
 
 from stepml.client import JobLook, JobWatch, Run
+from stepml.client.job_events import JobEvents
 from stepml.client.pacing import Pacing
 from stepml.client.run_records import record_of
 from stepml.job import keys
@@ -16,6 +19,7 @@ from tests.support.clocks import TickingClock
 from tests.support.moto_stack import JOB_TEXT, MotoStack
 
 N_EPOCHS = 18  # more than are read at once
+WAIT_S = 60
 
 
 @pytest.fixture
@@ -114,6 +118,61 @@ def test_a_new_epoch_is_read_alone_and_the_others_stay(stack: MotoStack, name: s
     reports = [key for key in requests if key[0] == "s3"]
     assert requests[("stepfunctions", "ListExecutions")] == 1
     assert sum(requests[key] for key in reports) <= 6
+
+
+@pytest.mark.parametrize(
+    "requests",
+    [
+        ["stepfunctions.DescribeExecution", "stepfunctions.GetExecutionHistory"],
+        ["stepfunctions.ListExecutions", "s3.GetObject"],
+    ],
+    ids=["state and events", "attempts and report"],
+)
+def test_a_new_epoch_is_found_by_requests_at_the_same_time(
+    stack: MotoStack, name: str, requests: list[str]
+) -> None:
+    run = long_run(stack, name, 3)
+    watch = JobWatch(run)
+    whole(watch)
+    stack.put_epochs(name, 4, ended=False)
+    make_attempts(stack, name, 4, stack_name="endless")
+    stop(run)
+    both_sent = Barrier(2, timeout=WAIT_S)
+    waiting = list(requests)
+
+    def meet(model: Any, **_: Any) -> None:
+        if (sent := f"{model.service_model.service_name}.{model.name}") in waiting:
+            waiting.remove(sent)
+            both_sent.wait()
+
+    for request in requests:
+        events = run.connection.client(request.partition(".")[0]).meta.events  # type: ignore[call-overload]
+        events.register(f"before-call.{request}", meet)
+
+    assert [each.epoch for each in watch.look().epochs] == [1, 2, 3, 4]
+    assert waiting == []
+
+
+def test_events_of_a_job_that_ends_between_requests_are_complete(
+    stack: MotoStack, name: str
+) -> None:
+    run = stack.client("endless").run(JOB_TEXT, name)
+    other = stack.client("endless").find(name)
+    has_events = Event()
+
+    def end_after_events(**_: Any) -> None:
+        assert has_events.wait(WAIT_S)
+        stop(other)
+
+    sent = run.connection.client("stepfunctions").meta.events
+    sent.register("after-call.stepfunctions.GetExecutionHistory", lambda **_: has_events.set())
+    sent.register_first("before-call.stepfunctions.DescribeExecution", end_after_events)
+    events = JobEvents(run)
+
+    assert events.read().ended
+    of_all = JobEvents(other)
+    of_all.read()
+    assert events.position == of_all.position
 
 
 def test_a_failed_attempt_has_its_reason_and_is_explained_once(stack: MotoStack, name: str) -> None:
