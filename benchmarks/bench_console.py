@@ -46,7 +46,7 @@ from tests.support.deployment import deploy
 CHROMIUM = "/usr/bin/chromium"
 WAIT_MS = 60_000
 OPENINGS = 3
-TURN = 10  # epochs with the page open, or without
+TURN = 5  # epochs with the page open, or without
 # The page shows all: nothing is being read, and its parts are there.
 SHOWN = """() => document.querySelector('#epochs') && document.querySelector('table tbody tr')
   && [...document.querySelectorAll('.notice.is-loading')].every((each) => !each.offsetParent)"""
@@ -135,7 +135,7 @@ def measure_opening(browser: Browser, endpoint_url: str, job: str, what: str) ->
 def measure_updates(
     browser: Browser, endpoint_url: str, run: Run, functions: str, most: float | None
 ) -> list[Figure]:
-    """Measure updates of a job's page while ``2 * TURN`` epochs train.
+    """Measure updates of a job's page while ``4 * TURN`` epochs train.
 
     ``functions`` says what the functions do, and ``most`` is the target.
     """
@@ -144,10 +144,10 @@ def measure_updates(
         page, _ = opened(context, f"{served.address}/jobs/{run.name}")
         page.evaluate(NOTE_ROWS)
         session = context.new_cdp_session(page)
-        session.send("Performance.enable")
+        session.send("Performance.enable", {"timeDomain": "threadTicks"})
         before = finished(run)
         worked, drawn = served.processor_seconds(), task_seconds(session)
-        wait_for(run, before + 2 * TURN)
+        wait_for(run, before + 4 * TURN)
         worked, drawn = served.processor_seconds() - worked, task_seconds(session) - drawn
         n_epochs = max(finished(run) - before, 1)
         rows = [(int(epoch), at) for epoch, at in page.evaluate("window.rows")]
@@ -158,13 +158,13 @@ def measure_updates(
         ),
         figure("  of it the reading: four requests", "s", [reading for reading, _ in found]),
         figure("  of it the page", "s", [shown for _, shown in found]),
-        figure("  the browser's work, an epoch", "s", [drawn / n_epochs]),
+        figure("  the browser's processor, an epoch", "s", [drawn / n_epochs]),
         figure("  the console's processor, an epoch", "s", [worked / n_epochs]),
     ]
 
 
 def measure_tabs(browser: Browser, endpoint_url: str, run: Run) -> list[Figure]:
-    """Measure the requests with five tabs open, while ``TURN`` epochs train."""
+    """Measure the requests with five tabs open, while ``2 * TURN`` epochs train."""
     with console(endpoint_url, run.name) as served, browser.new_context() as context:
         job = f"{served.address}/jobs/{run.name}"
         newest = finished(run)
@@ -172,7 +172,7 @@ def measure_tabs(browser: Browser, endpoint_url: str, run: Run) -> list[Figure]:
             context.new_page().goto(path, timeout=WAIT_MS)
         time.sleep(2)
         began, worked = time.time(), served.processor_seconds()
-        wait_for(run, finished(run) + TURN)
+        wait_for(run, finished(run) + 2 * TURN)
         took, worked = time.time() - began, served.processor_seconds() - worked
         all_calls = [each for each in served.lines() if "call" in each]
     calls = [each for each in all_calls if began <= each["at"] <= began + took]
@@ -184,7 +184,7 @@ def measure_tabs(browser: Browser, endpoint_url: str, run: Run) -> list[Figure]:
 
 
 def task_seconds(session: CDPSession) -> float:
-    """Return the time that a tab has worked so far."""
+    """Return the processor time of a tab's work so far."""
     metrics = session.send("Performance.getMetrics")["metrics"]
     return float(next(each["value"] for each in metrics if each["name"] == "TaskDuration"))
 
@@ -193,10 +193,11 @@ def measure_cost(browser: Browser, endpoint_url: str, run: Run) -> list[Figure]:
     """Measure epochs with the page open and without, in turns, until the job ends."""
     turns: list[tuple[int, int, bool]] = []  # epochs of the turn, and whether the page was open
     with console(endpoint_url, run.name) as served, browser.new_context() as context:
-        page = context.new_page()
+        job = f"{served.address}/jobs/{run.name}"
+        page, _ = opened(context, job)  # the first reading is no part of the comparison
         while not run.state.ended:
-            is_open = len(turns) % 2 == 0
-            page.goto(f"{served.address}/jobs/{run.name}" if is_open else "about:blank")
+            is_open = len(turns) % 2 == 1
+            page.goto(job if is_open else "about:blank")
             begin = finished(run) + 2  # the epoch that trains now pays for opening the page
             wait_for(run, begin + TURN)
             turns.append((begin, begin + TURN, is_open))

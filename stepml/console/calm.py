@@ -10,7 +10,7 @@ from stepml.client.job_watch import JobLook
 FEW = 25  # epochs, of which charts are drawn at once
 # Of rest for each epoch more: the more there are, the less another one changes a curve.
 EPOCH_S = 0.02
-MOST_S = 2.0  # of rest
+MOST_S = 3.0  # of rest
 
 
 class Calm:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from moto.core.responses import ActionResult
@@ -72,8 +73,9 @@ def list_executions(self: Any) -> ActionResult:
         and status in (None, execution.exec_status.value)
         and redriven in (None, "REDRIVEN" if execution.redrive_count else "NOT_REDRIVEN")
     ]
-    items = [_item(execution) for execution in executions]
-    return ActionResult(page(self, "executions", items, key="executionArn"))
+    answer = page(self, "executions", executions, key=attrgetter("exec_arn"))
+    answer["executions"] = [_item(execution) for execution in answer["executions"]]
+    return ActionResult(answer)
 
 
 @seams.replaces(
@@ -131,5 +133,5 @@ def get_execution_history(self: Any) -> HistoryAnswer:
     events = history_events(execution)
     if self._get_bool_param("reverseOrder", False):
         events = events[::-1]
-    answer = page(self, "events", events, key="id", default=HISTORY_PAGE_EVENTS)
+    answer = page(self, "events", events, key=itemgetter("id"), default=HISTORY_PAGE_EVENTS)
     return HistoryAnswer(execution, answer)

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from moto.stepfunctions.exceptions import InvalidToken
+
+T = TypeVar("T")
 
 DEFAULT_ITEMS = 100
 
 
 def page(
-    response: Any, name: str, items: list[dict[str, Any]], *, key: str, default: int = DEFAULT_ITEMS
+    response: Any,
+    name: str,
+    items: Sequence[T],
+    *,
+    key: Callable[[T], object],
+    default: int = DEFAULT_ITEMS,
 ) -> dict[str, Any]:
     """Return the part of ``items`` that the request asks for, as the answer's field ``name``.
 
@@ -19,9 +27,9 @@ def page(
     response : BaseResponse
         The request, with its ``maxResults`` and ``nextToken``.
     name : str
-    items : list of dict
-    key : str
-        A field that identifies an item. The last item of a page is the token of the next one, so
+    items : sequence
+    key : callable
+        Returns what identifies an item. The last item of a page is the token of the next one, so
         that new items do not move it.
     default : int
         The size of a page unless ``maxResults`` is given; 0 is the default, too.
@@ -31,17 +39,18 @@ def page(
     InvalidToken
         No page has ended with ``nextToken``.
     """
-    first = _start(response._get_param("nextToken"), [str(item[key]) for item in items])
+    first = _start(response._get_param("nextToken"), items, key)
     size = response._get_int_param("maxResults") or default
-    answer: dict[str, Any] = {name: items[first : first + size]}
+    answer: dict[str, Any] = {name: list(items[first : first + size])}
     if first + size < len(items):
-        answer["nextToken"] = str(items[first + size - 1][key])
+        answer["nextToken"] = str(key(items[first + size - 1]))
     return answer
 
 
-def _start(token: str | None, keys: list[str]) -> int:
+def _start(token: str | None, items: Sequence[T], key: Callable[[T], object]) -> int:
     if token is None:
         return 0
-    if token not in keys:
-        raise InvalidToken(f"'{token}'")
-    return keys.index(token) + 1
+    for number, item in enumerate(items, 1):
+        if str(key(item)) == token:
+            return number
+    raise InvalidToken(f"'{token}'")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Any
 
 from moto.core.exceptions import JsonRESTError
@@ -70,7 +71,8 @@ def list_state_machine_versions(self: Any) -> ActionResult:
         {"stateMachineVersionArn": version.arn, "creationDate": version.creation_date}
         for _, version in sorted(machine.versions.items(), reverse=True)
     ]
-    return ActionResult(page(self, "stateMachineVersions", items, key="stateMachineVersionArn"))
+    key = itemgetter("stateMachineVersionArn")
+    return ActionResult(page(self, "stateMachineVersions", items, key=key))
 
 
 @seams.replaces(StepFunctionResponse, "delete_state_machine_version", why="is missing")
