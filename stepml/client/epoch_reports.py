@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from itertools import islice, takewhile
 
-from stepml.client.epochs import READERS
+from stepml.client.reading import READERS, read_each
 from stepml.client.run_facts import RunFacts
 from stepml.job.reports import EpochReport
 
@@ -48,7 +47,7 @@ class EpochReports:
 
     def read_ahead(self, epoch: int) -> None:
         """Read the report of an epoch that may have finished; `read_newest` takes it if so."""
-        self._ahead = self._load([epoch])[0]
+        self._ahead = self._load_one(epoch)
 
     def read_newest(self, last: int, in_time: Callable[[], bool]) -> bool:
         """Read reports up to that of epoch ``last``, the newest first, while there is time.
@@ -78,9 +77,8 @@ class EpochReports:
         return self._by_epoch.get(epoch)
 
     def _load(self, epochs: Iterable[int]) -> list[EpochReport | None]:
-        with ThreadPoolExecutor(READERS) as pool:
-            found = pool.map(self._run.epoch_report, epochs)
-            return [each and self._kept(each) for each in found]
+        return read_each(self._load_one, epochs)
 
-    def _kept(self, report: EpochReport) -> EpochReport:
-        return report if self._with_functions else report.without_functions()
+    def _load_one(self, epoch: int) -> EpochReport | None:
+        report = self._run.epoch_report(epoch)
+        return report if report is None or self._with_functions else report.without_functions()

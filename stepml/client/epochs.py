@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from stepml.client.attempt_failures import epoch_child, failure_of_attempt
 from stepml.client.connection import Connection, translated
 from stepml.client.objects import find_document, is_there
+from stepml.client.reading import read_each
 from stepml.client.stack import Stack
 from stepml.job import keys
 from stepml.job.reports import DatasetFacts, EpochReport, JobReport, PlannedData, PlannedJob
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 # The suffix that train.asl.json appends to the job id; the same in each of the job's executions.
 _SUFFIX = re.compile(r"-e(?P<epoch>\d+)-r(?P<redrive>\d+)-t(?P<retry>\d+)")
-READERS = 8
 EXECUTIONS_PAGE = 1000  # the limit of AWS
 
 
@@ -201,9 +200,8 @@ def _reports(
 ) -> dict[int, EpochReport]:
     if final is not None:
         return {report.epoch: report for report in final.history}
-    with ThreadPoolExecutor(READERS) as pool:
-        found = pool.map(lambda epoch: epoch_report(connection, stack, job_id, epoch), epochs)
-        return {report.epoch: report for report in found if report is not None}
+    found = read_each(lambda epoch: epoch_report(connection, stack, job_id, epoch), epochs)
+    return {report.epoch: report for report in found if report is not None}
 
 
 def attempt_failure(
@@ -218,11 +216,8 @@ def _failures(
     connection: Connection, stack: Stack, job_id: str, found: Iterable[EpochAttempt]
 ) -> dict[str, Failure]:
     failed = [each for each in found if each.has_failed]
-    with ThreadPoolExecutor(READERS) as pool:
-        reasons = pool.map(lambda each: attempt_failure(connection, stack, job_id, each), failed)
-        return {
-            attempt.execution.arn: reason for attempt, reason in zip(failed, reasons, strict=True)
-        }
+    reasons = read_each(lambda each: attempt_failure(connection, stack, job_id, each), failed)
+    return {attempt.execution.arn: reason for attempt, reason in zip(failed, reasons, strict=True)}
 
 
 def _newest_failed(connection: Connection, stack: Stack, job: ExecutionState) -> str | None:

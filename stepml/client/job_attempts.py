@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -12,12 +11,12 @@ from typing import TYPE_CHECKING
 from stepml.client.epoch_reports import EpochReports
 from stepml.client.epochs import (
     EXECUTIONS_PAGE,
-    READERS,
     attempt_failure,
     attempt_of,
     executions_since,
     numbered,
 )
+from stepml.client.reading import READERS, read_each
 from stepml.client.run_facts import RunFacts
 from stepml.records.execution import SUCCEEDED, EpochAttempt, ExecutionState
 from stepml.records.failures import Failure, first_failure
@@ -76,8 +75,7 @@ class JobAttempts:
         )
         unexplained = (each for each in failed if each.execution.name not in self._failures)
         while some := list(islice(unexplained, READERS)):
-            with ThreadPoolExecutor(READERS) as pool:
-                found = list(pool.map(self._failure, some))
+            found = read_each(self._failure, some)
             self._failures.update(
                 {each.execution.name: why for each, why in zip(some, found, strict=True)}
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +9,7 @@ from stepml.client.attempt_failures import epoch_child
 from stepml.client.continuations import newest_continuation
 from stepml.client.epochs import child_failure
 from stepml.client.executions import events_after
+from stepml.client.reading import in_background
 from stepml.client.run_facts import RunFacts
 from stepml.records.execution import Execution, ExecutionState
 from stepml.records.failures import Failure
@@ -83,9 +83,8 @@ class JobEvents:
 
     def _read_at_once(self) -> ExecutionState:
         """Read the state and the new events at the same time: pages show them soon."""
-        with ThreadPoolExecutor(1) as pool:
-            events = pool.submit(self._new_events)
-            state = self._run.state
+        events = in_background(self._new_events)
+        state = self._run.state
         self._take(events.result())
         return state
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from stepml.client.epochs import EXECUTIONS_PAGE, READERS
+from stepml.client.epochs import EXECUTIONS_PAGE
 from stepml.client.listing import JobSummary, job_executions, running_summary, summary_of
+from stepml.client.reading import READERS, read_each
 from stepml.records.execution import RUNNING
 
 if TYPE_CHECKING:
@@ -100,12 +100,10 @@ class JobList:
     def _read(self, items: Sequence[ExecutionListItemTypeDef], deadline: float) -> None:
         """Read jobs that may have news: new ones first, then those that were read longest ago."""
         left = sorted((each for each in items if not self._is_known(each)), key=self._read_at)
-        with ThreadPoolExecutor(READERS) as pool:
-            for begin in range(0, len(left), _AT_ONCE):
-                for _ in pool.map(self._read_one, left[begin : begin + _AT_ONCE]):
-                    pass  # an error is raised here
-                if self._clock() >= deadline:
-                    return
+        for begin in range(0, len(left), _AT_ONCE):
+            read_each(self._read_one, left[begin : begin + _AT_ONCE])
+            if self._clock() >= deadline:
+                return
 
     def _read_at(self, item: ExecutionListItemTypeDef) -> float:
         known = self._known.get(item["executionArn"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock
@@ -13,6 +12,7 @@ from stepml.client.epoch_reports import EpochReports
 from stepml.client.function_waits import FunctionWait
 from stepml.client.job_attempts import JobAttempts
 from stepml.client.job_events import JobEvents
+from stepml.client.reading import in_background
 from stepml.client.run_facts import RunFacts
 from stepml.client.run_records import planned_at, record_at
 from stepml.client.watching import Snapshot
@@ -20,6 +20,7 @@ from stepml.job.errors import InvalidJobError
 from stepml.job.parse import parse_job
 from stepml.job.reports import DatasetFacts, EpochReport, JobReport
 from stepml.job.spec import JobSpec
+from stepml.records.errors import AccessError, ReportUnreadableError
 from stepml.records.execution import ExecutionState
 from stepml.records.failures import Failure
 from stepml.records.history import Phase
@@ -139,16 +140,16 @@ class JobWatch:
         position = (self._events.position, state.status, state.redrives)
         if position == self._position and not (self._attempts.are_open and state.ended):
             return
-        with ThreadPoolExecutor(1) as pool:
-            ahead = pool.submit(self._read_ahead)
-            self._attempts.read(state)
+        ahead = in_background(self._read_ahead)
+        self._attempts.read(state)
         ahead.result()
         self._position = position
 
     def _read_ahead(self) -> None:
-        """Read the report of the epoch that has run, which has perhaps finished."""
+        """Read the report of the first epoch that had not finished at the last look."""
         if self._last is not None and self._events.phase.has_epochs:
-            self._reports.read_ahead(self._last.finished + 1)
+            with suppress(AccessError, ReportUnreadableError):  # raised if it is needed
+                self._reports.read_ahead(self._last.finished + 1)
 
     def _finished(self, state: ExecutionState, phase: Phase, final: JobReport | None) -> int:
         if final is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from stepml.client import epochs, executions
 from stepml.client.connection import Connection, translated
 from stepml.client.continuations import job_name
+from stepml.client.reading import read_each
 from stepml.client.stack import Stack
 from stepml.job.errors import InvalidJobError
 from stepml.job.parse import parse_job
@@ -67,12 +67,8 @@ def list_jobs(
 ) -> list[JobSummary]:
     """Return the newest ``limit`` jobs, of one status if it is given."""
     found = islice(job_executions(connection, stack, status), limit)
-    with ThreadPoolExecutor(epochs.READERS) as pool:
-        return [
-            each
-            for each in pool.map(lambda item: summary_of(connection, stack, item), found)
-            if each is not None
-        ]
+    summaries = read_each(lambda item: summary_of(connection, stack, item), found)
+    return [each for each in summaries if each is not None]
 
 
 def latest_job(connection: Connection, stack: Stack, status: str | None = None) -> Execution:

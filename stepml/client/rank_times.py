@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
 from stepml.client.connection import Connection
-from stepml.client.epochs import READERS, epoch_report
+from stepml.client.epochs import epoch_report
 from stepml.client.objects import find_object
+from stepml.client.reading import read_each
 from stepml.client.stack import Stack
 from stepml.job import keys
 from stepml.job.parts import FunctionTimes
@@ -48,11 +48,8 @@ def functions_by_epoch(
     connection: Connection, stack: Stack, job_id: str, reports: Sequence[EpochReport]
 ) -> dict[int, list[FunctionTimes]]:
     """Return the functions of each epoch that has one of ``reports``; errors as for one."""
-    with ThreadPoolExecutor(READERS) as pool:
-        found = pool.map(
-            lambda report: (
-                report.functions or epoch_functions(connection, stack, job_id, report.epoch)
-            ),
-            reports,
-        )
-        return {report.epoch: each for report, each in zip(reports, found, strict=True)}
+    found = read_each(
+        lambda report: report.functions or epoch_functions(connection, stack, job_id, report.epoch),
+        reports,
+    )
+    return {report.epoch: each for report, each in zip(reports, found, strict=True)}

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from stepml.client.callbacks import Notifier
-from stepml.client.epochs import READERS
+from stepml.client.reading import read_each
 from stepml.job.names import MAX_STEM
 from stepml.job.parts import FunctionTimes, sum_of_traffic
 from stepml.job.reports import EpochReport, JobReport, total_cost_usd
@@ -110,8 +109,7 @@ def _found(client: Client, before: CellResult) -> Run | None:
 
 def _functions(run: Run, epochs: int) -> list[list[FunctionTimes]]:
     """Return the functions of each epoch."""
-    with ThreadPoolExecutor(READERS) as pool:
-        return list(pool.map(run.functions_of, range(1, epochs + 1)))
+    return read_each(run.functions_of, range(1, epochs + 1))
 
 
 def result_of(

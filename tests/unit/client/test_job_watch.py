@@ -153,6 +153,18 @@ def test_a_new_epoch_is_found_by_requests_at_the_same_time(
     assert waiting == []
 
 
+def test_a_report_that_nobody_asks_for_yet_does_not_end_the_look(
+    stack: MotoStack, name: str
+) -> None:
+    run = long_run(stack, name, 3)
+    watch = JobWatch(run)
+    whole(watch)
+    stack.put(keys.epoch_report(name, 4), b"{")
+    stop(run)
+
+    assert [each.epoch for each in watch.look().epochs] == [1, 2, 3]
+
+
 def test_events_of_a_job_that_ends_between_requests_are_complete(
     stack: MotoStack, name: str
 ) -> None:

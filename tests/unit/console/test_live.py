@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from stepml.client.connection import MOST_AT_ONCE, connect_local
-from stepml.client.epochs import READERS
+from stepml.client.reading import READERS
 from stepml.console.addresses import JOBS
 from stepml.console.apart import THREADS
 from stepml.console.feeds import Feed
