@@ -11,12 +11,12 @@ from stepml.client.data_views import (
     column_names,
     label_words,
     left_out,
-    printable,
     remarks,
     summary,
     values_in_words,
     weight_words,
 )
+from stepml.job.printable import printable
 
 _MOST_COLUMNS = 40  # in the list of columns
 _WIDEST_CELL = 24

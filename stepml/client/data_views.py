@@ -12,6 +12,7 @@ import msgspec
 from stepml.client.data_places import DataPlace
 from stepml.job.data import Data
 from stepml.job.formats import FORMATS
+from stepml.job.printable import printable
 from stepml.job.spec_base import label_text
 from stepml.ml.data import DataPlan, guess_format, plan_data
 from stepml.ml.data.column_facts import ColumnFacts, column_facts, first_values, shown, shown_as
@@ -205,11 +206,6 @@ def _of_column(column: ColumnFacts) -> dict[str, Any]:
     found["n_levels"] = len(column.levels)
     # JSON has no NaN.
     return {key: None if value != value else value for key, value in found.items()}
-
-
-def printable(text: str) -> str:
-    """Return a text with its control characters in a form that can be seen."""
-    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 def column_names(view: DataView) -> list[str]:

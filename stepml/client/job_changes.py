@@ -13,6 +13,7 @@ from typing import Any, Self
 from stepml.job.errors import InvalidJobError
 from stepml.job.json_values import where
 from stepml.job.misplaced import meant_field
+from stepml.job.printable import printable
 from stepml.job.schema import describe, field_names, field_schema
 
 _NAME = r'"[^"]*"|[^."=\s]+'
@@ -99,7 +100,7 @@ def _value(text: str, field: str) -> Any:
         return json_value(text)
     except (ValueError, RecursionError):
         if text.startswith(_BEGINS) and text != text[0]:  # a bracket alone may be a delimiter
-            raise InvalidJobError(f"{field}: expected JSON, got {text}") from None
+            raise InvalidJobError(f"{field}: expected JSON, got {printable(text)}") from None
         return text
 
 

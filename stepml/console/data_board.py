@@ -12,7 +12,6 @@ from stepml.client.data_views import (
     column_names,
     label_words,
     left_out,
-    printable,
     remarks,
     summary,
     values_in_words,
@@ -26,6 +25,7 @@ from stepml.console.feeds import Feed
 from stepml.job.data import Data
 from stepml.job.errors import InvalidDataError, InvalidJobError, StorageError
 from stepml.job.places import absolute
+from stepml.job.printable import printable
 from stepml.reports.figures import shortened
 
 LIST_PAUSE_S, COUNT_PAUSE_S = 15.0, 120.0

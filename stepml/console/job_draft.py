@@ -17,6 +17,7 @@ from stepml.job.error_lines import note_lines
 from stepml.job.errors import InvalidJobError, StepMLError
 from stepml.job.job_files import require_small
 from stepml.job.json_text import json_document
+from stepml.job.json_values import where
 from stepml.job.names import check_job_id
 from stepml.job.salvage import salvaged
 
@@ -43,7 +44,7 @@ class Mistake:
     @property
     def at_field(self) -> str:
         """The text without the name of the field, which stands beside it."""
-        return self.text.removeprefix(f"{'.'.join(self.path)}: ")
+        return self.text.removeprefix(f"{where(self.path)}: ")
 
 
 @dataclass(slots=True)

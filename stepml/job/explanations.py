@@ -16,6 +16,7 @@ from stepml.job.hints import hint, meant_value
 from stepml.job.json_values import where
 from stepml.job.misplaced import meant_field
 from stepml.job.other_words import ELSEWHERE
+from stepml.job.printable import printable
 from stepml.job.schema import describe, field_schema
 from stepml.job.spec_base import SpecGroup
 from stepml.job.suggestions import nearest
@@ -35,7 +36,7 @@ class FieldMistake:
     Attributes
     ----------
     words : str
-        The field, the allowed values and the given value.
+        The field, the allowed values and the given value; control characters can be seen.
     path : tuple of str
         The wrong field.
     meant : tuple of str
@@ -48,6 +49,9 @@ class FieldMistake:
     path: Path
     meant: Path = ()
     instead: Any = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "words", printable(self.words))
 
 
 def mistakes(document: Any, group: Group) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from stepml.job.errors import InvalidJobError
+from stepml.job.printable import printable
 
 MAX_DEPTH = 8  # the spec has four levels
 _LARGEST_INTEGER = 2**64  # of any field; messages show larger numbers as 1e+300
@@ -24,7 +25,7 @@ def normalised(value: Any, path: Sequence[str] = ()) -> Any:
         message names the field.
     """
     if len(path) > MAX_DEPTH:
-        raise InvalidJobError(f"{'.'.join(path[:3])}: values are nested too deeply")
+        raise InvalidJobError(f"{where(path[:3])}: values are nested too deeply")
     if isinstance(value, dict):
         return {_text(name, path): normalised(each, [*path, name]) for name, each in value.items()}
     if isinstance(value, list):
@@ -36,7 +37,7 @@ def normalised(value: Any, path: Sequence[str] = ()) -> Any:
 
 def where(path: Sequence[str]) -> str:
     """Return the name of the field at ``path``, for messages."""
-    return ".".join(path) or "the job"
+    return printable(".".join(path)) or "the job"
 
 
 def _number(value: Any, path: Sequence[str]) -> Any:

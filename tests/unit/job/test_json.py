@@ -8,7 +8,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from stepml.job.errors import InvalidJobError
@@ -251,11 +251,16 @@ _VALUES = st.recursive(
 
 @settings(max_examples=400, deadline=None)
 @given(path=st.sampled_from(_fields()), value=_VALUES)
+@example(path=("model", "class_weight"), value={"\n": None})
+@example(path=("model", "class_weight"), value={"0\x9b31m": "\u2028"})
+@example(path=("\x1b",), value={"\n": None})
 def test_parser_and_schema_agree(path: tuple[str, ...], value: Any) -> None:
     """A job that the parser accepts is valid; one that only the parser refuses contradicts itself.
 
     Booleans are integers for neither of them.
     """
+    # To the parser, which shows them as they are written, they are no integers.
+    assume(not (isinstance(value, float) and abs(value) >= 2**64))
     job: Any = copy.deepcopy(JOB)
     target = job
     for group in path[:-1]:
@@ -267,7 +272,7 @@ def test_parser_and_schema_agree(path: tuple[str, ...], value: Any) -> None:
     except InvalidJobError as error:
         message = str(error)
         message.encode()
-        assert "\n" not in message
+        assert message.isprintable()
         assert not is_valid or not _is_of_one_field(message)
     else:
         assert is_valid
