@@ -8,7 +8,7 @@ from collections.abc import Callable
 from stepml.client.job_watch import JobLook
 
 FEW = 25  # epochs, of which charts are drawn at once
-# Of rest for each epoch more: the more there are, the less another one changes a curve.
+# Seconds of rest for each epoch beyond `FEW`: another one changes a long curve less.
 EPOCH_S = 0.02
 MOST_S = 3.0  # of rest
 

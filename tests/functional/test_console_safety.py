@@ -33,6 +33,7 @@ from tests.support.running_aws import running_aws
 pytestmark = pytest.mark.skipif(
     "STEPML_WHOLE_CONSOLE" not in os.environ, reason="make console runs it"
 )
+PAUSE_MS = 10_000  # after a person has left, in which a page is not loaded again
 
 
 def test_the_console_lasts_while_the_backend_is_away(
@@ -89,13 +90,47 @@ def test_a_page_that_a_person_leaves_is_not_loaded_again(tab: Tab, ended_job: st
             console.log("asked");
         }), {once: true})"""
     )
-    with tab.page.expect_console_message(lambda said: said.text == "asked"):
+    with (
+        tab.page.expect_request(f"{tab.address}/"),
+        tab.page.expect_console_message(lambda said: said.text == "asked"),
+    ):
         tab.page.get_by_role("link", name="Jobs").click(no_wait_after=True)
-    while not held:
-        tab.page.wait_for_timeout(10)
-    held[0].continue_()
+    for route in held:
+        route.continue_()
     expect(tab.page.get_by_role("heading", name="Jobs", level=1)).to_be_visible()
     expect(tab.page.get_by_role("link", name=ended_job)).to_be_visible()
+
+
+def test_a_page_that_a_person_does_not_leave_after_all_is_loaded_again(
+    tab: Tab, ended_job: str
+) -> None:
+    tab.open(f"/jobs/{ended_job}")
+    tab.mark()
+    tab.page.clock.install()
+    tab.page.route(f"{tab.address}/", lambda route: route.fulfill(status=204))
+    with tab.page.expect_response(f"{tab.address}/"):
+        tab.page.get_by_role("link", name="Jobs").click(no_wait_after=True)
+    tab.page.evaluate("reloadAndSay('another AWS')")
+    assert tab.page.evaluate("window.isTheSamePage")
+    tab.page.clock.fast_forward(PAUSE_MS)
+    tab.page.wait_for_function("!window.isTheSamePage")
+
+
+def test_back_instead_of_a_page_on_its_way_shows_the_choice_before(
+    tab: Tab, ended_job: str
+) -> None:
+    tab.open(f"/jobs/{ended_job}")
+    tab.page.evaluate("history.pushState({}, '', '?sort=-cost')")
+    tab.mark()
+    tab.page.route(f"{tab.address}/", lambda _: None)  # without an answer
+    tab.page.evaluate(
+        """() => addEventListener(
+            "beforeunload", () => setTimeout(() => history.back(), 100), {once: true}
+        )"""
+    )
+    tab.page.get_by_role("link", name="Jobs").click(no_wait_after=True)
+    tab.page.wait_for_function("!window.isTheSamePage", timeout=PAUSE_MS / 2)
+    assert tab.page.url == f"{tab.address}/jobs/{ended_job}"
 
 
 @pytest.fixture(scope="module")

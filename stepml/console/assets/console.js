@@ -1,5 +1,5 @@
-// What only the browser can do: the theme before the first paint, and the way back to a console
-// that was started again. Everything else of the console is Python.
+// What only the browser can do: the theme before the first paint, the way back to a console that
+// was started again, Back and Forward. Everything else of the console is Python.
 (() => {
   const STORED = "stepml-theme"; // "light" or "dark"; absent: as the system
   const system = matchMedia("(prefers-color-scheme: dark)");
@@ -62,15 +62,25 @@
   }
 
   // A person who leaves the page gets what was chosen: the browser would forget it if the page
-  // were loaded again meanwhile. Browsers without `navigation` do.
-  let left = 0; // when
+  // were loaded again meanwhile. It is loaded later, if the person stays after all. Without
+  // `navigation`, the browser forgets.
+  let left = -Infinity; // when
+  let later; // the timer
   window.navigation?.addEventListener("navigate", (event) => {
     if (event.navigationType === "reload") {
-      if (!event.userInitiated && Date.now() - left < PAUSE_MS) event.preventDefault();
+      if (event.userInitiated || performance.now() - left >= PAUSE_MS) return;
+      event.preventDefault();
+      clearTimeout(later);
+      later = setTimeout(() => location.reload(), PAUSE_MS);
     } else if (!event.destination.sameDocument && event.downloadRequest === null) {
-      left = Date.now();
+      left = performance.now();
     }
   });
+  addEventListener("pageshow", stay); // the browser kept the page, and Back leads to it
+
+  function stay() {
+    left = -Infinity;
+  }
 
   // What is chosen in a view is in its address: Back and Forward load it as it was chosen then.
   // An address that differs in its part alone is the same view.
@@ -88,7 +98,9 @@
     (isSame ? replace : push)(state, title, address); // the same choice again
   });
   addEventListener("popstate", () => {
-    if (seen() !== shown) location.reload();
+    if (seen() === shown) return;
+    stay(); // Back instead of what was chosen
+    location.reload();
   });
 
   function say(text) {
