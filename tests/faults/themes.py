@@ -12,8 +12,8 @@ from tests.faults.settings import EPOCHS, Setting, number_of
 from tests.faults.stack import FaultyStack
 
 STOPS = 2  # jobs of each setting that are stopped
-# Objects that a job needs again, of which each is damaged and lost once: they are equal in all
-# settings. The third and the fourth setting are those whose ranks have a state of their own.
+# Objects that a job needs again, of which each is damaged and lost once: they are alike in all
+# settings that have them. Only the third and the fourth setting have "own state".
 NEEDED = (
     (("state", "damage"), ("training_plan", "lose")),
     (("scale", "damage"), ("report", "lose")),
@@ -142,7 +142,8 @@ def objects(ground: Ground, setting: Setting) -> Iterator[Strike]:
     """Damage and lose objects of the durable store, then restore them."""
     found, mine = ground.points(setting), number_of(setting)
     for kind, action in NEEDED[mine]:
-        point = next(p for p in found if p.kind == kind and p.epoch in (None, 1, 2))
+        point = next((p for p in found if p.kind == kind and p.epoch in (None, 1, 2)), None)
+        assert point, f"jobs of {setting.name} have no {kind}"
         yield Strike(
             f"{setting.name}-{action}-{kind.replace('_', '-').replace(' ', '-')}",
             setting,

@@ -63,17 +63,22 @@ def list_executions(self: Any) -> ActionResult:
         raise ValidationException("the local AWS runs the items of a Map Run without executions")
     if status == "PENDING_REDRIVE":
         raise ValidationException("PENDING_REDRIVE needs mapRunArn instead of stateMachineArn")
-    target = resolve(self.stepfunction_backend, arn)
-    executions = [
-        execution
-        for execution in sorted(
-            target.machine.executions, key=lambda each: each.start_date, reverse=True
+    machine = resolve(self.stepfunction_backend, arn).machine
+
+    def is_wanted(execution: Any) -> bool:
+        return (
+            (machine.arn == arn or arn in (execution.version_arn, execution.alias_arn))
+            and status in (None, execution.exec_status.value)
+            and redriven in (None, "REDRIVEN" if execution.redrive_count else "NOT_REDRIVEN")
         )
-        if (target.machine.arn == arn or arn in (execution.version_arn, execution.alias_arn))
-        and status in (None, execution.exec_status.value)
-        and redriven in (None, "REDRIVEN" if execution.redrive_count else "NOT_REDRIVEN")
-    ]
-    answer = page(self, "executions", executions, key=attrgetter("exec_arn"))
+
+    answer = page(
+        self,
+        "executions",
+        sorted(machine.executions, key=attrgetter("start_date"), reverse=True),
+        key=attrgetter("exec_arn"),
+        is_wanted=is_wanted,
+    )
     answer["executions"] = [_item(execution) for execution in answer["executions"]]
     return ActionResult(answer)
 

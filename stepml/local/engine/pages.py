@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any, TypeVar
 
 from moto.stepfunctions.exceptions import InvalidToken
@@ -18,6 +19,7 @@ def page(
     items: Sequence[T],
     *,
     key: Callable[[T], object],
+    is_wanted: Callable[[T], bool] = lambda _: True,
     default: int = DEFAULT_ITEMS,
 ) -> dict[str, Any]:
     """Return the part of ``items`` that the request asks for, as the answer's field ``name``.
@@ -31,6 +33,8 @@ def page(
     key : callable
         Returns what identifies an item. The last item of a page is the token of the next one, so
         that new items do not move it.
+    is_wanted : callable, optional
+        The filter. The item of a token may no longer pass it.
     default : int
         The size of a page unless ``maxResults`` is given; 0 is the default, too.
 
@@ -41,9 +45,11 @@ def page(
     """
     first = _start(response._get_param("nextToken"), items, key)
     size = response._get_int_param("maxResults") or default
-    answer: dict[str, Any] = {name: list(items[first : first + size])}
-    if first + size < len(items):
-        answer["nextToken"] = str(key(items[first + size - 1]))
+    wanted = filter(is_wanted, items[first:])
+    shown = list(islice(wanted, size))
+    answer: dict[str, Any] = {name: shown}
+    if any(True for _ in wanted):
+        answer["nextToken"] = str(key(shown[-1]))
     return answer
 
 
