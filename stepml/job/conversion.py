@@ -29,6 +29,16 @@ def converted(value: Any, kind: type[T]) -> T:
     return msgspec.convert(value, kind)
 
 
+def analyse_loaded() -> None:
+    """Analyse all types that have been loaded, so that no first conversion has to."""
+    kinds = [msgspec.Struct]
+    while kinds:
+        kind = kinds.pop()
+        kinds += kind.__subclasses__()
+        if kind is not msgspec.Struct:
+            _analyse(kind)
+
+
 def _analyse(kind: Any) -> None:
     if kind in _analysed:
         return

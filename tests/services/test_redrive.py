@@ -381,6 +381,23 @@ class TestLists:
         assert set(listed(statusFilter="FAILED")) == {once, twice}
         assert listed(statusFilter="RUNNING") == {}
 
+    def test_the_next_page_comes_although_the_last_item_no_longer_passes_the_filter(
+        self, aws: RunningAws
+    ) -> None:
+        machine = aws.machine(only({"Type": "Wait", "Seconds": 60, "End": True}))
+        older, newer = aws.start(machine), aws.start(machine)
+        states = aws.client("stepfunctions")
+        running = {"stateMachineArn": machine, "statusFilter": "RUNNING", "maxResults": 1}
+        first = states.list_executions(**running)
+        states.stop_execution(executionArn=newer)
+        aws.ended(newer)
+        second = states.list_executions(**running, nextToken=first["nextToken"])
+        states.stop_execution(executionArn=older)
+
+        pages = [[each["executionArn"] for each in page["executions"]] for page in (first, second)]
+        assert pages == [[newer], [older]]
+        assert "nextToken" not in second
+
 
 class TestConcurrency:
     def test_many_executions_stopped_and_redriven_at_once_all_succeed(

@@ -9,11 +9,9 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from mlflow import MlflowClient
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from typer.testing import CliRunner
 
 from stepml.cli.app import app
@@ -21,6 +19,10 @@ from stepml.client import Callback, Client, Failure, Run, connect
 from stepml.job.reports import EpochReport, JobReport
 from stepml.tracking import JsonLines, MLflow, RunLog, TensorBoard, Tracker, TrackerError
 from tests.support.moto_stack import JOB, MotoStack
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 
 class Misspelt(Callback):
@@ -148,7 +150,10 @@ def watched(run: Run, *callbacks: Callback) -> None:
 
 
 class Places:
-    """A place of each tracker, and what their own readers find there."""
+    """A place of each tracker, and what their own readers find there.
+
+    The readers load slowly, and every process of the tests imports this module.
+    """
 
     def __init__(self, directory: Path) -> None:
         self.board = directory / "board"
@@ -163,18 +168,24 @@ class Places:
         return [(each.step, each.value) for each in self.accumulated(name).Scalars(tag)]
 
     def accumulated(self, name: str) -> EventAccumulator:
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
         found = EventAccumulator(str(self.board / name))
         found.Reload()
         return found
 
+    def mlflow_client(self) -> MlflowClient:
+        from mlflow import MlflowClient
+
+        return MlflowClient(self.mlflow)
+
     def curve_of_mlflow(self, name: str) -> list[tuple[int, float]]:
-        client, run = MlflowClient(self.mlflow), self.mlflow_run(name)
-        return [
-            (each.step, each.value) for each in client.get_metric_history(run.info.run_id, "loss")
-        ]
+        run_id = self.mlflow_run(name).info.run_id
+        history = self.mlflow_client().get_metric_history(run_id, "loss")
+        return [(each.step, each.value) for each in history]
 
     def mlflow_run(self, name: str) -> Any:
-        client = MlflowClient(self.mlflow)
+        client = self.mlflow_client()
         experiment = client.get_experiment_by_name("stepml")
         assert experiment is not None
         wanted = f"tags.`stepml.job_id` = '{name}'"
@@ -223,7 +234,7 @@ def test_trackers_have_a_run_whole_and_once_however_often_it_is_watched(
         "s3",
         "reduce",
     )
-    artifacts = MlflowClient(places.mlflow).list_artifacts(found.info.run_id, "model")
+    artifacts = places.mlflow_client().list_artifacts(found.info.run_id, "model")
     assert {"model/model.safetensors", "model/report.json"} <= {each.path for each in artifacts}
     for kind in ("started", "parameters", "result"):
         assert len(places.events(run.name, kind)) == 1
