@@ -225,7 +225,7 @@ def test_jobs_come_through_with_fewer_functions_than_ranks(
 @pytest.mark.parametrize("setting", UNDER_FIRE, ids=lambda setting: setting.name)
 def test_random_kills_change_no_bit(stack: FaultyStack, setting: Setting) -> None:
     soak = Soak(
-        seed=0, seconds=8, epochs=12, pauses_s=(0.5, 2.0), channel_share=0.3, first="executor"
+        seed=0, seconds=5, epochs=8, pauses_s=(0.3, 1.2), channel_share=0.3, first="executor"
     )
     survival = survive(stack, setting, soak, stack.upload_rows(0), f"{setting.name}-soaked")
     assert not survival.verdict, survival
