@@ -26,17 +26,19 @@ from storage.base import ObjectInfo
 
 
 class MemoryObjects:
-    """Objects by key, with a count of the bytes read."""
+    """Objects by key, with counts of requests and of the bytes read."""
 
     def __init__(self, **objects: bytes) -> None:
         self.objects = dict(objects)
         self.largest_read_bytes = 0
         self.read_bytes = 0
+        self.n_requests = 0
 
     def load_range(self, key: str, start: int, stop: int) -> bytes:
         self.largest_read_bytes = max(self.largest_read_bytes, stop - start)
         chunk = self.load(key)[start:stop]
         self.read_bytes += len(chunk)
+        self.n_requests += 1
         return chunk
 
     def load(self, key: str) -> bytes:

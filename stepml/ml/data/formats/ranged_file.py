@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from stepml.job.errors import DamagedValueError
 from stepml.ml.data.objects import DataObject, ObjectReader
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 _SMALLEST_BUFFER = 64 * 1024
+_WHOLE_BYTES = 2**20  # of objects that one request reads, if they are opened again and again
 
 
 class RangedFile(io.RawIOBase):
@@ -75,3 +76,28 @@ def buffered(
     """Return a `RangedFile` that reads ahead, ``request_bytes`` at a time."""
     size = max(min(request_bytes, data.value_bytes), _SMALLEST_BUFFER)
     return io.BufferedReader(RangedFile(reader, data, stop), size)
+
+
+class Reopened:
+    """An object that is opened again and again, as the archives of many arrays are.
+
+    Parameters
+    ----------
+    reader : ObjectReader
+    data : DataObject
+        If it is small, one request reads it whole.
+    request_bytes : int
+        The most bytes of a request.
+    """
+
+    def __init__(self, reader: ObjectReader, data: DataObject, request_bytes: int) -> None:
+        self._reader = reader
+        self._data = data
+        is_small = data.value_bytes <= min(request_bytes, _WHOLE_BYTES)
+        self._whole = RangedFile(reader, data).read() if is_small else None
+
+    def open(self, request_bytes: int) -> IO[bytes]:
+        """Return a file that reads ahead, ``request_bytes`` at a time."""
+        if self._whole is not None:
+            return io.BytesIO(self._whole)
+        return buffered(self._reader, self._data, request_bytes)

@@ -112,7 +112,7 @@ def test_the_rows_of_csr_matrices_are_those_of_the_matrix(
     monkeypatch.setitem(FORMATS, "npz", small_blocks)
     matrix, more = sparse_matrix(1000, 30), sparse_matrix(5, 30)
     store = MemoryObjects(a=csr(matrix, y=Y[:1000]), b=csr(more, y=Y[:5]))
-    manifest = partition(store, n_ranges, format="npz")
+    manifest = partition(store, n_ranges, format="npz", request_bytes=1000)
     assert manifest.nnz == matrix.nnz + more.nnz
     assert manifest.layout.is_sparse
     expected = expected_rows(a=(matrix.toarray(), Y[:1000]), b=(more.toarray(), Y[:5]))
@@ -477,6 +477,19 @@ def test_rows_come_in_blocks_and_requests_are_bounded() -> None:
     assert max(sizes) <= BLOCK_BYTES
     assert store.largest_read_bytes <= 10 * 100_000
     assert store.read_bytes < 1.1 * objects[0].value_bytes + 1_200_000
+
+
+@pytest.mark.parametrize("content", [{"X": X, "y": Y}, {"X": X[:9], "y": Y[:9]}])
+def test_a_small_object_is_read_by_one_request(content: dict[str, np.ndarray]) -> None:
+    store = MemoryObjects(x=npz(**content))
+    objects = described(store)
+    layout = sniff(store, objects, SourceFormat(format="npz"))
+    for_prepare = store.n_requests
+    (part,) = plan_ranges(objects)[0]
+    reader = NpzRows(store, objects, layout, 2**20, CsrBlocks())
+    assert sum(len(rows.y) for rows in reader.read(part)) == len(content["y"])
+    assert for_prepare <= 2
+    assert store.n_requests == for_prepare + 1
 
 
 def test_an_object_that_shrank_is_no_damaged_archive() -> None:

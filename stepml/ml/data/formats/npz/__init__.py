@@ -13,7 +13,7 @@ from stepml.ml.data.objects import DataObject, ObjectReader
 from stepml.ml.data.ranges import Cut
 from stepml.ml.data.source_format import SourceFormat
 
-_SNIFF_BYTES = 64 * 1024
+_SNIFF_BYTES = 2**20
 _MOST_NAMED = 5
 _MOST_CHANNELS = 4  # that an image usually has
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from stepml.job.errors import InvalidDataError, StepMLError
 from stepml.ml.data.formats.npz.names import CSR, PAIRS_SHOWN, find_names
-from stepml.ml.data.formats.ranged_file import buffered
+from stepml.ml.data.formats.ranged_file import Reopened
 from stepml.ml.data.formats.row_shapes import image_shape
 from stepml.ml.data.formats.rows import MAX_ROW_BYTES
 from stepml.ml.data.labels import kind_of_numbers
@@ -130,7 +130,7 @@ class Archive:
     """The arrays of one npz object."""
 
     def __init__(self, reader: ObjectReader, data: DataObject, request_bytes: int) -> None:
-        self._reader = reader
+        self._file = Reopened(reader, data, request_bytes)
         self._data = data
         self._request_bytes = request_bytes
         infos = self._zip(0).infolist()
@@ -204,7 +204,7 @@ class Archive:
 
     def _zip(self, ahead_bytes: int) -> zipfile.ZipFile:
         with damages_named(f"s3 object {self._data.key} is not npz"):
-            return zipfile.ZipFile(buffered(self._reader, self._data, ahead_bytes))
+            return zipfile.ZipFile(self._file.open(ahead_bytes))
 
     def _require(self, names: Sequence[str]) -> None:
         missing = [name for name in names if name not in self._members]
