@@ -27,7 +27,7 @@ def in_background(read: Callable[[], R]) -> Future[R]:
 
 
 def read_each(read: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """Return what ``read`` returns for each of ``items``, in their order.
+    """Return the results of ``read`` for each of ``items``, in their order.
 
     After an error, no further item is read.
     """

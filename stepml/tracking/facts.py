@@ -29,7 +29,7 @@ def parameters(spec: JobSpec | None) -> dict[str, Parameter]:
 
 
 def identity(run: Run, record: RunRecord) -> dict[str, str]:
-    """Return what tells a run from all others: on the local AWS, an ARN may be used again."""
+    """Return the facts that no other run shares: on the local AWS, an ARN may be used again."""
     started_at = "" if record.started_at is None else record.started_at.isoformat()
     return {"job_id": run.name, "execution_arn": run.arn, "started_at": started_at}
 

@@ -103,7 +103,7 @@ def fill(aws: RunningAws) -> None:
 
 
 def world(aws: RunningAws) -> dict[str, Any]:
-    """Return what the services answer."""
+    """Return the answers of the services."""
     s3, table = aws.client("s3"), aws.client("dynamodb")
     versions = s3.list_object_versions(Bucket=BUCKET)
     objects = s3.list_objects_v2(Bucket=BUCKET)["Contents"]

@@ -43,7 +43,7 @@ async def _read(feed: Feed[Any]) -> Reading[Any]:
 
 
 def views(board: Board, job: str, epoch_arn: str) -> dict[str, Callable[[], Feed[Any]]]:
-    """Return what each part of the console follows, for a job and one execution of an epoch."""
+    """Return the readings of each part of the console, for a job and one execution of an epoch."""
     execution = Execution(epoch_arn.rpartition(":")[2], epoch_arn)
     attempt = EpochAttempt(execution, 1, 1, 0, 0, "SUCCEEDED", NOW, NOW, None, None)
     arn = board.client.named(job).arn

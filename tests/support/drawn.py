@@ -31,7 +31,7 @@ class Drawn:
         self._loop.run_until_complete(all_of_it())
 
     def call(self, act: Callable[[], T]) -> T:
-        """Return what ``act`` does in the event loop, as a page does when it is made."""
+        """Return the result of ``act`` in the event loop, as a page does when it is made."""
         results: list[T] = []
 
         async def do() -> None:

@@ -112,7 +112,7 @@ class _Fitting:
         return found
 
     def places(self) -> tuple[Floats64, Floats64]:
-        """Return what is subtracted, and by what is divided."""
+        """Return the number to subtract from each feature, and the one to divide it by then."""
         n_features = len(self._moments.n)
         origins, sizes = np.zeros(n_features), np.ones(n_features)
         for method, own in self._parts(self._treatments.rescalings):

@@ -116,7 +116,7 @@ class RankSum:
         return None
 
     def agree(self, is_over: bool) -> bool:
-        """Return what rank 0 says."""
+        """Return the decision of rank 0."""
         began = time.perf_counter()
         if self._rank == 0:
             self._shared.flag = is_over

@@ -27,7 +27,7 @@ def test_a_documented_command_exists(page: Path, words: list[str]) -> None:
 
 
 def defect(words: list[str]) -> str | None:
-    """Return what the command line lacks of a documented command, or None."""
+    """Return the part of a documented command that the command line lacks, or None."""
     command: Any = typer.main.get_command(app)
     options = {"--version"}
     for word in words:

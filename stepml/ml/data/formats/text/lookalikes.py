@@ -62,7 +62,7 @@ def refuse_lookalikes(data: DataObject, title: str, name: str, cells: Sequence[s
 
 
 def seeming(cells: Sequence[str]) -> tuple[str, str] | None:
-    """Return what cells seem to be, and the cure; None: text."""
+    """Return the kind that cells seem to have, and the cure; None: text."""
     if all(map(_DATE.fullmatch, cells)):
         return "dates", "write them as in 2020-12-31"
     words = [each for each in cells if is_text(each.encode())]

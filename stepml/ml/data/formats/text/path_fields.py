@@ -14,7 +14,7 @@ _DECIMAL = re.compile(r"[-+]?\d*\.\d+")
 
 
 def path_fields(data: DataObject, layout: Layout) -> bytes:
-    """Return what each line of an object lacks: the fields of the columns of its path.
+    """Return the fields of the columns of an object's path, which each of its lines lacks.
 
     Raises
     ------
